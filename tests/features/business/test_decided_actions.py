@@ -5,9 +5,13 @@ from __future__ import annotations
 import json
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from features.business.decided_actions import (
+    Beliefs,
     decided_actions,
     is_removed,
     shortened_record,
@@ -49,3 +53,42 @@ def test_of_a_record_the_windows_stay():
 )
 def test_of_several_keys_of_a_request_the_one_of_the_decision_stays(sent, kept):
     assert without_other_keys(sent | {"channel": "app"}, "c1") == kept | {"channel": "app"}
+
+
+# What was believed --------------------------------------------------------------------------------
+
+floats = st.floats(allow_nan=True, allow_infinity=True, width=64)
+
+
+@settings(max_examples=60, deadline=None, derandomize=True, database=None)
+@given(st.data())
+def test_beliefs_come_back_to_the_bit(data):
+    n_actions = data.draw(st.integers(0, 20))
+    positions = sorted(
+        data.draw(st.sets(st.integers(0, max(n_actions - 1, 0)), max_size=n_actions))
+    )
+    positions = positions if n_actions else []
+    n, n_experts = len(positions), data.draw(st.integers(1, 4))
+    shown = data.draw(st.lists(st.integers(0, n - 1), unique=True, max_size=3)) if n else []
+
+    def drawn(count):
+        return np.array(data.draw(st.lists(floats, min_size=count, max_size=count)), dtype="<f8")
+
+    beliefs = Beliefs(
+        n_actions=n_actions,
+        allowed=np.array(positions, dtype=np.intp),
+        acceptance=drawn(n),
+        deviation=drawn(n),
+        probability=drawn(n + 1),
+        shown=np.array(shown, dtype=np.intp),
+        experts=drawn(len(shown) * n_experts).reshape(len(shown), n_experts),
+    )
+    packed = beliefs.to_bytes()
+    found = Beliefs.from_bytes(packed)
+    for name in ("allowed", "acceptance", "deviation", "probability", "shown", "experts"):
+        assert getattr(found, name).tobytes() == getattr(beliefs, name).tobytes(), name
+        assert getattr(found, name).shape == getattr(beliefs, name).shape
+    assert found.n_actions == n_actions
+    # A head of 7 bytes, a bit for each action, and 24 bytes for each candidate.
+    size = 7 + -(-n_actions // 8) + 24 * n + 8 + len(shown) * (2 + 8 * n_experts)
+    assert len(packed) == size

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 import sqlalchemy as sa
 
 from features.ledger import databases, tables
 from features.ledger.ledger import Ledger
 from features.ledger.migrations import migrate
-from tests.features.ledger.test_migrations import GO_BACK_TO_7
+from tests.features.ledger.test_migrations import GO_BACK_TO_7, GO_BACK_TO_11
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
 # Attributes of keys: by customer id, with the account.
@@ -143,3 +144,45 @@ def test_a_migrated_ledger_has_the_columns_and_indexes_of_a_new_one(of_schema_7)
     migrated = ledger.read(columns_of)
     ledger.close()
     assert migrated == columns
+
+
+def test_texts_of_an_earlier_release_are_read_and_those_that_follow_are_compressed(ledger_url):
+    ledger = Ledger(ledger_url)
+    record = json.dumps({"request": {"customer_id": "Zoë"}, "attribution_days": {"call": 7.0}})
+    ledger.close()
+    engine = databases.open_database(ledger_url)
+    with engine.begin() as connection:
+        for change in GO_BACK_TO_11:
+            connection.exec_driver_sql(change)
+        if connection.dialect.name == "postgresql":
+            for name in ("record", "answer"):
+                change = f"ALTER TABLE decisions ALTER COLUMN {name} TYPE TEXT USING ''"
+                connection.exec_driver_sql(change)
+        columns = (
+            "decision_id, subject, customer_id, decided_at, channel, action_id, served, "
+            "window_ends_at, features, record, answer"
+        )
+        values = "'d1', 'Zoë', 'Zoë', 0, 'app', 'call', TRUE, 0, :features, :record, '{}'"
+        insert = sa.text(f"INSERT INTO decisions ({columns}) VALUES ({values})")
+        features = np.array([0.0, 1.5]).tobytes()
+        connection.execute(insert, {"features": features, "record": record})
+        tables.set_meta(connection, "schema", "11")
+    engine.dispose()
+    migrate(ledger_url)
+    ledger = Ledger(ledger_url)
+    c = tables.decisions.c
+    read = sa.select(c.features, c.record, c.answer)
+    stored = sa.select(sa.func.length(c.record), sa.func.length(c.features))
+    assert ledger.read(lambda connection: connection.execute(read).one()) == (
+        features,
+        record,
+        "{}",
+    )
+    longer = record.replace("Zoë", "Zoë" * 100)
+    write = sa.update(tables.decisions).values(record=longer, features=np.zeros(500).tobytes())
+    ledger.write_now(lambda connection: connection.execute(write))
+    found = ledger.read(lambda connection: connection.execute(read).one())
+    assert (found.record, found.features) == (longer, bytes(4000))
+    sizes = ledger.read(lambda connection: connection.execute(stored).one())
+    assert sizes[0] < 120 and sizes[1] < 140
+    ledger.close()
