@@ -132,7 +132,7 @@ class Learner:
         # The credits of the ledger are those before this step; the changes follow.
         recounted = self._recounts.next_state(state.base, state.bandit, changes.shown_first, delays)
         if recounted is not None:
-            state = replace(state, bandit=recounted, is_new=True)
+            state = replace(state, base=self._recounts.base, bandit=recounted, is_new=True)
         if state.is_new or any(one.old != one.new for one in changes.credits):
             self._commit(state, now, changes)
         elif any(changes):  # a click, say, or an outcome of no_action: no credit is another
@@ -162,7 +162,7 @@ class Learner:
         return True
 
     def rebase(self, now: datetime) -> bool:
-        """Build on the champion if it is another than before; return True if it is.
+        """Build on the champion if it is another than before; return True if that is done.
 
         A champion has learned from the imported decisions; the credits of served decisions are
         counted on top again.
@@ -171,10 +171,10 @@ class Learner:
         champion = self._champions.another_than(state.base)
         if champion is None:
             return False
-        base, bandit = champion
-        self._recounts.drop()
-        shown = state.bandit.encoded_at
-        recounted = self._updates.recounted(bandit.imported, shown, self._delays)
+        base, imported, shown = champion[0], champion[1].imported, state.bandit.encoded_at
+        if self._recounts.begin_on(base, imported, shown, self._delays):
+            return False  # the steps go on meanwhile
+        recounted = self._updates.recounted(imported, shown, self._delays)
         self._commit(replace(state, base=base, bandit=recounted, is_new=True), now)
         self.publish(now)
         log.info("Learning on top of bandit %s", base)

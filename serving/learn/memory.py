@@ -68,7 +68,7 @@ class EncodingThreshold:
         new : int
             So many shown decisions have come up in this step, at most.
         """
-        self._shown_since += new
+        self.come_up(new)
         threshold = next_encoding(encoded_at)
         wanted = max(threshold, self._recount_from)
         if self._shown is not None and self._shown + self._shown_since < wanted:
@@ -79,6 +79,10 @@ class EncodingThreshold:
         while next_encoding(threshold) <= self._shown:
             threshold = next_encoding(threshold)
         return threshold
+
+    def come_up(self, new: int) -> None:
+        """Note that so many shown decisions, at most, have come up."""
+        self._shown_since += new
 
     def postpone(self, encoded_at: int) -> None:
         """Wait for more shown decisions, as the threshold that was reached could not be used."""
@@ -185,6 +189,27 @@ class Recounts:
         self._start = start or _in_thread
         self._threshold = EncodingThreshold(updates.shown)
         self._running: Recount | None = None
+        self.base = ""  # that the last state builds on, or the one that is being counted
+
+    def begin_on(
+        self, base: str, imported: BanditState, shown: int, delays: ResponseDelays
+    ) -> bool:
+        """Count all credits on top of another champion, where they are many; False: they are few.
+
+        It goes on with the count that runs, if that is on the same champion.
+        """
+        if self._running is not None and self.base == base:
+            return True
+        self.drop()
+        if self._updates.shown() <= AT_ONCE:
+            return False
+        self._run(base, imported, shown, delays)
+        return True
+
+    def _run(self, base: str, imported: BanditState, shown: int, delays: ResponseDelays) -> None:
+        own = ResponseDelays(delays.catalog)
+        self.base, self._running = base, Recount(self._updates, imported, shown, own)
+        self._start(self._running.run)
 
     def next_state(
         self, base: str, bandit: BanditState, new: int, delays: ResponseDelays
@@ -197,17 +222,16 @@ class Recounts:
             See `EncodingThreshold.reached`.
         """
         if self._running is not None:
-            return self._finished(self._running, bandit)
-        shown = self._threshold.reached(bandit.encoded_at, new)
+            self._threshold.come_up(new)
+            return self._finished(self._running, base, bandit)
+        self.base, shown = base, self._threshold.reached(bandit.encoded_at, new)
         if not shown:
             return None
         imported = self._imported(base)
         if imported is None:
             logger.warning("Bandit %s cannot be read; encoding goes on as before", base)
         elif shown > AT_ONCE:
-            own = ResponseDelays(delays.catalog)
-            self._running = Recount(self._updates, imported, shown, own)
-            self._start(self._running.run)
+            self._run(base, imported, shown, delays)
             return None
         else:
             try:
@@ -220,13 +244,13 @@ class Recounts:
         self._threshold.postpone(shown)
         return None
 
-    def _finished(self, running: Recount, bandit: BanditState) -> BanditState | None:
+    def _finished(self, running: Recount, base: str, bandit: BanditState) -> BanditState | None:
         if running.failed:
             self._running = None
             self._threshold.postpone(running.shown)
         elif running.state is not None:
             self._running = None
-            if bandit.encoder.features == running.state.encoder.features:
+            if base == self.base and bandit.encoder.features == running.state.encoder.features:
                 running.state.use_trees(bandit.trees, bandit.fitted_on)
         return running.state
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence, Set
 from datetime import datetime
 from pathlib import Path
+from traceback import walk_tb
 
 import sqlalchemy as sa
 
@@ -21,6 +22,7 @@ TRIES = 3  # of a step before it is halved
 IN_A_ROW = 20  # decisions set aside; if the next one fails as well, it is none of a decision's
 NAMED = 3  # decisions in a sentence
 _ASIDE = tables.learner_set_aside.c
+_ROOT = f"{Path(__file__).resolve().parents[2]}/"
 
 
 class StepSize:
@@ -83,14 +85,12 @@ def _is_of_the_step(error: Exception) -> bool:
 
 def problem_of(error: Exception) -> str:
     """Say where a decision failed; without the text of the error, which may hold its content."""
-    trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
-        if not _is_ours(trace.tb_next.tb_frame.f_code.co_filename):
-            break
-        trace = trace.tb_next
-    if trace is None:
-        return type(error).__name__
-    return f"{type(error).__name__} in {Path(trace.tb_frame.f_code.co_filename).name}"
+    ours = [
+        frame.f_code.co_filename
+        for frame, _ in walk_tb(error.__traceback__)
+        if frame.f_code.co_filename.startswith(_ROOT)
+    ]
+    return f"{type(error).__name__} in {Path(ours[-1]).name}" if ours else type(error).__name__
 
 
 def set_aside(
@@ -142,8 +142,3 @@ def learner_set_aside_sentence(count: int, some: Sequence[tuple[str, str]]) -> s
         f"learner: {one} set aside and not learned from: {named}{more}; see the log of the "
         f"learner; {again}, and when the server starts"
     )
-
-
-def _is_ours(file: str) -> bool:
-    root = str(Path(__file__).resolve().parents[2])
-    return file.startswith(root) and "site-packages" not in file

@@ -10,7 +10,8 @@ import pytest
 
 from serving.learn import memory
 from serving.learn.learner import Learner, RevisionConflict
-from tests.serving.learn.test_learner import HOUR, Shop
+from serving.models.served_models import PRIOR
+from tests.serving.learn.test_learner import HOUR, Shop, a_champion
 from tests.serving.learn.test_learner_encoding import (
     AGES,
     encoder_of,
@@ -128,3 +129,22 @@ def test_what_another_learner_has_written_is_counted_from_the_beginning(shop):
     [*_] = beside.chunks()
     learner.step(shop.now + HOUR)
     same(stored(shop), with_encoder(shop, encoder_of(shop, 16), 16))
+
+
+def test_a_promoted_champion_is_counted_on_beside_the_steps_and_then_built_on(shop):
+    show(shop, range(12))
+    shop.learner().step(shop.now + HOUR)
+    learner = shop.learner(a_champion("4", accepted=0.5, n=10))
+    beside = Beside(learner)
+    assert not learner.rebase(shop.now + HOUR), "it is counted"
+    for number, _ in enumerate(beside.chunks()):
+        show(shop, range(12 + number, 13 + number))
+        learner.step(shop.now + HOUR)
+        assert not learner.rebase(shop.now + HOUR), "it does not begin again"
+        assert shop.snapshots()[-1].base == PRIOR
+    learner.step(shop.now + HOUR)
+    assert shop.snapshots()[-1].base == "4"
+    found = stored(shop)
+    assert found.encoder.features == ("age_years",) and found.encoder.center.tolist() == [40.0]
+    assert found.counted == learner.counted == 10 + 12 + number + 1
+    assert not learner.rebase(shop.now + HOUR) and len(beside.started) == 1

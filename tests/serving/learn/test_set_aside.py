@@ -35,12 +35,15 @@ def shop(ledger, toy_domain, toy_catalog, now) -> Shop:
 
 def features(shop: Shop, decision_id: str, content: bytes) -> None:
     mine = tables.decisions.c.decision_id == decision_id
-    update = tables.decisions.update().where(mine).values(features=content)
+    stored = sa.type_coerce(content, sa.LargeBinary)
+    update = tables.decisions.update().where(mine).values(features=stored)
     shop.ledger.write_now(lambda connection: connection.execute(update))
 
 
 def readable(shop: Shop) -> bytes:
-    query = sa.select(tables.decisions.c.features).where(tables.decisions.c.decision_id == "d0")
+    columns = tables.decisions.c
+    query = sa.select(sa.type_coerce(columns.features, sa.LargeBinary))
+    query = query.where(columns.decision_id == "d0")
     return shop.ledger.read(lambda c: c.execute(query).scalar_one())
 
 
@@ -67,7 +70,7 @@ def test_the_decision_that_fails_is_found_and_set_aside_and_the_others_are_learn
         ("d4", "discount"),
     }
     count, [(name, problem)] = shop.ledger.read(read_learner_set_aside)
-    assert (count, name) == (1, "d3") and problem == "ValueError in credits.py"
+    assert (count, name) == (1, "d3") and problem == "ValueError in columns.py"
     assert shop.ledger.read(lambda c: unlearned_outcomes(c, 9)) == {}
 
 
