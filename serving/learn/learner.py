@@ -24,10 +24,9 @@ from features.business.catalog import Catalog
 from features.business.domain import Domain
 from features.ledger.ledger import Ledger
 from features.outcomes.delay_epochs import ResponseDelays
-from serving.learn.champion_reader import Champions, ReadChampion
+from serving.learn.champion_reader import Champions, ReadChampion, Recounts
 from serving.learn.checkpoints import CheckpointFolder, pack_outcomes
 from serving.learn.credits import DecisionErased
-from serving.learn.memory import Recounts
 from serving.learn.set_aside import StepSize, all_set_aside, problem_of
 from serving.learn.steps import (
     AT_ONCE,

@@ -169,9 +169,19 @@ class BanditUpdates:
             state.begin_with(imported)
         return state
 
-    def next_credits(self, after: str, most: int) -> Mapping[Key, WrittenCredit]:
+    def last_decision(self) -> str:
+        """Read the last id of the decisions that showed an action; "" if there is none."""
+        query = sa.select(sa.func.max(tables.credits.c.decision_id))
+        return self._ledger.read(lambda connection: connection.execute(query).scalar()) or ""
+
+    def next_credits(self, after: str, until: str, most: int) -> Mapping[Key, WrittenCredit]:
         """Read the credits of the next decisions that have one, by id; see `credited_decisions`."""
-        return self._ledger.read(lambda c: read_credits(c, credited_decisions(c, after, most)))
+
+        def read(connection: sa.Connection) -> Mapping[Key, WrittenCredit]:
+            ids = [one for one in credited_decisions(connection, after, most) if one <= until]
+            return read_credits(connection, ids)
+
+        return self._ledger.read(read)
 
     def outcomes_of(self, written: Mapping[Key, WrittenCredit], state: BanditState) -> OutcomeBatch:
         """Arrange some credits as `BanditState.learn` reads them."""
