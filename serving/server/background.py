@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import bentoml
@@ -28,6 +29,7 @@ from serving.decide.decision_setup import DecisionSetup
 from serving.journeys.watch import JourneysWatch
 from serving.learn.lag import lag_sentence, read_lag
 from serving.learn.process import LearnerProcess
+from serving.learn.set_aside import learner_set_aside_sentence, read_learner_set_aside
 from serving.server import monitoring
 from serving.server.components import Components
 from serving.server.deletion import DeletionThreads
@@ -66,7 +68,7 @@ class BackgroundTasks:
         self._learner = LearnerProcess()
         self._ledger_problem = ""
         self._set_aside = ""  # customers whose past cannot be folded, as a sentence
-        self._lag = ""  # of the learner, as a sentence
+        self._learning: list[str] = []  # what the learner is behind with, and what it leaves out
         self._tried_again = False  # to fold them, at the start
         self._reward_rules: RewardRules | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -131,7 +133,7 @@ class BackgroundTasks:
     def degraded(self) -> list[str]:
         """One sentence for each part that is missing or broken."""
         parts = self._components
-        found = (parts.catalog_file.problem, self._learner.problem, self._lag)
+        found = (parts.catalog_file.problem, self._learner.problem, *self._learning)
         problems = [one for one in found if one]
         for name, why in parts.erasure.problems.items():
             problems.append(f"erasure: {name} {why}, so forgotten customers may still be in it")
@@ -196,11 +198,14 @@ class BackgroundTasks:
         self._use_current_models()
 
     async def _measure_lag(self) -> None:
-        """Measure how far the learner is behind; without a learner here, nobody is told of it."""
-        read = self._components.ledger.read
-        lag = await self._threads.run(read, lambda connection: read_lag(connection, utc_now()))
+        """Measure how far the learner is behind, and count the decisions that it has set aside."""
+        read = partial(self._threads.run, self._components.ledger.read)
+        lag = await read(lambda connection: read_lag(connection, utc_now()))
+        count, some = await read(read_learner_set_aside)
         monitoring.set_learner_lag(lag)
-        self._lag = lag_sentence(lag) if self._settings.learner else ""
+        monitoring.LEARNER_SET_ASIDE.set(count)
+        told = (lag_sentence(lag), learner_set_aside_sentence(count, some))
+        self._learning = [one for one in told if one] if self._settings.learner else []
 
     async def _keep_journeys(self) -> None:
         """Keep the process of journeys running, and know what is wrong with them."""

@@ -52,6 +52,11 @@ LEARNER_LAG_DECISIONS = Gauge(
     f"Decisions that wait to be learned from; at most {MOST_COUNTED:,} are counted.",
     multiprocess_mode="livemax",
 )
+LEARNER_SET_ASIDE = Gauge(
+    "nba_learner_set_aside",
+    "Decisions that the learner could not learn from, see /readyz.",
+    multiprocess_mode="livemax",
+)
 
 
 def count_decision(decision: Decision, channel: str) -> None:

@@ -14,6 +14,7 @@ from features.ledger import tables
 from serving.learn import lag
 from serving.learn.child_process import only_one
 from serving.learn.lag import LearnerLag, lag_sentence, read_lag
+from serving.learn.set_aside import set_aside
 from tests.conftest import TOY
 from tests.decided import decided
 from tests.server import Server, ledger_of, running
@@ -150,11 +151,15 @@ def test_a_server_says_that_its_learner_is_behind_and_how_far(tmp_path: Path):
     with ledger_of(home) as ledger:
         for name in ("d1", "d2"):
             decided(ledger, name, utc_now() - 10 * MINUTE, {"discount": 14})
+        decided(ledger, "d3", utc_now() + 10 * MINUTE, {"discount": 14})
+        ledger.write_now(lambda c: set_aside(c, ["d3"], "ValueError in credits.py", utc_now()))
     other = ExitStack()
     other.enter_context(only_one(home / "learner.lock"))
     with other, running(home, env) as server:
-        (sentence,) = server.wait_for(lambda: said(server))
+        sentence, aside = server.wait_for(lambda: said(server))
         assert sentence.startswith("learner: 2 decisions wait to be learned from")
+        assert aside.startswith("learner: 1 decision is set aside and not learned from: 'd3'")
+        assert shown(server, "nba_learner_set_aside") == 1
         assert shown(server, "nba_learner_lag_decisions") == 2
         assert 600 <= (shown(server, "nba_learner_lag_seconds") or 0) < 700
         other.close()
