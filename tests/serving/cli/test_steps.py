@@ -28,6 +28,12 @@ def test_a_model_that_the_business_does_not_define_is_refused():
         list(steps.train_models("weather", promote=False, report=no_report))
 
 
+@pytest.mark.parametrize("model", ["churn", None])
+def test_only_the_bandit_is_trained_until_a_day(model):
+    with pytest.raises(InvalidSetting, match=r"until is 2026-11-01.* Say 'nba train bandit"):
+        list(steps.train_models(model, promote=False, report=no_report, until=DAY))
+
+
 def test_every_model_of_a_new_home_is_without_champion():
     assert steps.models_without_champion() == ["bandit"]
 

@@ -43,6 +43,20 @@ def test_a_model_survives_its_bytes(trees):
     assert now.deviation == pytest.approx(before.deviation, rel=1e-5)
 
 
+def test_a_model_that_reads_products_of_features_survives_its_bytes():
+    state = BanditState(replace(ENCODER, pairs=((0, 1), (1, 2))), plain({"ridge": 5.0}))
+    state.learn(some_outcomes(60, seed=9))
+    model = state.model(PRIORS)
+    back = model_from_bytes(model_bytes(model))
+    assert back.encoder.pairs == ((0, 1), (1, 2))
+    assert back.acceptance(ROWS, HERE) == pytest.approx(model.acceptance(ROWS, HERE), abs=1e-14)
+    found = back.contributions(ROWS[0], HERE[0])
+    whole = found.baseline + found.effects.sum(axis=1)
+    low, high = back.reward_range
+    inside = np.clip(whole, low, high)
+    assert inside == pytest.approx(back.acceptance(ROWS[:1], HERE[:1])[0], abs=1e-9)
+
+
 def test_a_model_without_actions_survives_its_bytes():
     blank = BanditState(Encoder.blank(), plain()).model({})
     back = model_from_bytes(model_bytes(blank)).for_priors({"call": (0.3, 10.0)})
