@@ -308,7 +308,7 @@ def columns_of(path: Path) -> Mapping[str, float]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--decisions", type=int, default=10_000)
-    parser.add_argument("--domain", default="grocery")
+    parser.add_argument("--domain", default="world")
     parser.add_argument("--actions", type=int, default=20)
     parser.add_argument("--seed", type=int, default=17)
     asked = parser.parse_args()
