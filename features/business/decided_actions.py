@@ -25,7 +25,7 @@ FORMAT = 1
 
 @dataclass(frozen=True, slots=True)
 class Beliefs:
-    """What was believed of the actions that a decision was allowed to show in its first slot.
+    """The predictions for the actions that a decision was allowed to show in its first slot.
 
     Attributes
     ----------

@@ -70,7 +70,7 @@ def read_beliefs(
 
 
 class MixedBeliefs(NamedTuple):
-    """What is predicted for another catalogue than that of a decision.
+    """Predictions for another catalogue than that of a decision.
 
     Attributes
     ----------

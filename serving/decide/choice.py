@@ -89,9 +89,7 @@ def score(
     if believed is not None:  # what was removed then is removed again: it is worth no price
         priority = np.where(np.isnan(believed.acceptance), -np.inf, priority)
     predictions = Predictions(churn=churn, intent=intent, stage=decision_context.texts["stage"])
-    reasons = None
-    if request.explain:
-        reasons = reasoning(setup, inputs, eligibility, priority, predictions, believed, told)
+    asked = (setup, inputs, eligibility, priority, predictions, believed, told)
     return ScoredActions(
         predictions=predictions,
         decision_context=decision_context,
@@ -100,7 +98,7 @@ def score(
         weights=weights,
         priority=priority,
         priority_deviation=priority_deviations(compiled, prediction, weights, decision_context),
-        reasons=reasons,
+        reasons=reasoning(*asked) if request.explain else None,
     )
 
 

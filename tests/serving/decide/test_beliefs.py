@@ -1,4 +1,4 @@
-"""What was believed is kept with a decision, to the last bit."""
+"""Beliefs are kept with a decision, to the last bit."""
 
 from __future__ import annotations
 
