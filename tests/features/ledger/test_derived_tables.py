@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import sqlite
 
 from features.ledger import derived_tables, tables
-from features.outcomes.delay_epochs import _acceptances
+from features.outcomes.acceptance_delays import _acceptances
 
 on_both = pytest.mark.databases("sqlite", "postgresql")
 CREDITS = derived_tables.credits.c
