@@ -34,7 +34,7 @@ DROPPED_AT_ONCE = 5  # steps that one transaction deletes: some 0.5 MB
 _STEPS = tables.learned_steps.c
 
 
-class Checkpoint(NamedTuple):
+class StateCheckpoint(NamedTuple):
     """The head of a checkpoint.
 
     Attributes
@@ -101,13 +101,13 @@ class CheckpointFolder:
             for old in [*paths, path][:-KEPT]:
                 old.unlink(missing_ok=True)
 
-    def newest_first(self) -> Iterator[Checkpoint]:
+    def newest_first(self) -> Iterator[StateCheckpoint]:
         """The checkpoints whose head can be read, the last written first."""
         for path in reversed(self._paths()):
             try:
                 with path.open("rb") as file:
                     head = json.loads(file.readline())
-                yield Checkpoint(path, **head)
+                yield StateCheckpoint(path, **head)
             except (OSError, ValueError, TypeError):
                 continue
 
@@ -118,7 +118,7 @@ class CheckpointFolder:
         return sorted(one for one in self._path.glob("checkpoint-*") if _NAME.fullmatch(one.name))
 
 
-def read_checkpoint(checkpoint: Checkpoint) -> bytes | None:
+def read_checkpoint(checkpoint: StateCheckpoint) -> bytes | None:
     """Read the serialised state; None if it is damaged."""
     try:
         with checkpoint.path.open("rb") as file:

@@ -22,7 +22,7 @@ from features.outcomes.delay_epochs import ResponseDelays
 from serving.learn.checkpoints import (
     FOLDER,
     KEPT,
-    Checkpoint,
+    StateCheckpoint,
     CheckpointFolder,
     drop_steps,
     read_checkpoint,
@@ -197,7 +197,7 @@ class StateStore:
             bandit.learn(outcomes)
         return True
 
-    def _read(self, checkpoint: Checkpoint) -> BanditState | None:
+    def _read(self, checkpoint: StateCheckpoint) -> BanditState | None:
         payload = read_checkpoint(checkpoint)
         if payload is None:
             log.warning("The checkpoint %s is damaged; it is not read", checkpoint.path.name)
