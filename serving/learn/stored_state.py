@@ -22,8 +22,8 @@ from features.outcomes.delay_epochs import ResponseDelays
 from serving.learn.checkpoints import (
     FOLDER,
     KEPT,
-    StateCheckpoint,
     CheckpointFolder,
+    StateCheckpoint,
     drop_steps,
     read_checkpoint,
     read_outcomes,
