@@ -30,6 +30,7 @@ from serving.journeys.watch import JourneysWatch
 from serving.learn.lag import lag_sentence, read_lag
 from serving.learn.process import LearnerProcess
 from serving.learn.set_aside import learner_set_aside_sentence, read_learner_set_aside
+from serving.learn.stored_state import read_learner_problem
 from serving.server import monitoring
 from serving.server.components import Components
 from serving.server.deletion import DeletionThreads
@@ -204,7 +205,8 @@ class BackgroundTasks:
         count, some = await read(read_learner_set_aside)
         monitoring.set_learner_lag(lag)
         monitoring.LEARNER_SET_ASIDE.set(count)
-        told = (lag_sentence(lag), learner_set_aside_sentence(count, some))
+        problem = await read(read_learner_problem)
+        told = (lag_sentence(lag), learner_set_aside_sentence(count, some), problem)
         self._learning = [one for one in told if one] if self._settings.learner else []
 
     async def _keep_journeys(self) -> None:
