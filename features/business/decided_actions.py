@@ -18,6 +18,7 @@ from pydantic_core import from_json, to_json
 from features.business.catalog import NO_ACTION
 
 WINDOWS = "attribution_days"  # of a record: the days in which an outcome counts, by action
+_REMOVED = ',"removed":'  # of a record: the rule that removed each action
 KEYS = ("customer_id", "identifiers")  # of a request
 _HEAD = struct.Struct("<BBBHH")  # format, shown actions, experts, actions of the catalogue, allowed
 FORMAT = 1
@@ -182,3 +183,27 @@ def without_other_keys(request: Mapping[str, Any], subject: str) -> dict[str, An
 def shortened_record(record: str) -> str:
     """Reduce a record to what is needed without its answer."""
     return to_json({WINDOWS: from_json(record)[WINDOWS]}).decode()
+
+
+def read_windows(row: Any) -> dict[str, Any]:
+    """Read a record without what was removed, which is most of it where there are many actions.
+
+    The key of what was removed follows those that are read. A key of the same name inside of
+    another one leaves no JSON when it is cut off; then all of the record is read, as it is for a
+    decision of an earlier release.
+
+    Parameters
+    ----------
+    row
+        With the columns ``record`` and ``believed`` of a decision.
+    """
+    head, key, _ = row.record.partition(_REMOVED)
+    if key and row.believed is not None:
+        try:
+            found: dict[str, Any] = from_json(f"{head}}}")
+            if WINDOWS in found:
+                return found
+        except ValueError:
+            pass
+    whole: dict[str, Any] = from_json(row.record)
+    return whole

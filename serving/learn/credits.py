@@ -8,9 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import sqlalchemy as sa
-from pydantic_core import from_json
 
-from features.business.decided_actions import shown_beliefs
+from features.business.decided_actions import read_windows, shown_beliefs
 from features.ledger import tables
 from features.ledger.statements import Statement, as_json, select_in_batches, texts_of
 from features.outcomes.attribution import DECISION_COLUMNS, read_attribution, shown_by
@@ -108,7 +107,7 @@ def read_logged_actions(
     query = sa.select(*DECISION_COLUMNS, *read).where(columns.served)
     found = []
     for one in select_in_batches(connection, query, columns.decision_id, decision_ids):
-        record = from_json(one.record) if one.features is not None else {}
+        record = read_windows(one) if one.features is not None else {}
         if record.get("features_layout") != layout:
             continue
         row = np.frombuffer(one.features, dtype="<f8").astype(np.float64)

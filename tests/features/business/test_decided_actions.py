@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic_core import to_json
 
 from features.business.decided_actions import (
     Beliefs,
     decided_actions,
     is_removed,
+    read_windows,
     shortened_record,
     without_other_keys,
 )
@@ -92,3 +94,34 @@ def test_beliefs_come_back_to_the_bit(data):
     # A head of 7 bytes, a bit for each action, and 24 bytes for each candidate.
     size = 7 + -(-n_actions // 8) + 24 * n + 8 + len(shown) * (2 + 8 * n_experts)
     assert len(packed) == size
+
+
+def row_of(record, believed=b"packed"):
+    return SimpleNamespace(record=to_json(record).decode(), believed=believed)
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        {"features_layout": "f", "attribution_days": {"a": 1.5}, "removed": {"b": "dates"}},
+        {"features_layout": "f", "attribution_days": {}, "removed": {}, "seed": "s"},
+        {"features_layout": "f", "attribution_days": {"removed": 2.0, "x": 1.0}},
+        {
+            "request": {"context": {"page": ',"removed":{', "x": 1, "removed": "y"}},
+            "paces": {"p": 1, "removed": {"spent": 3}},
+            "features_layout": "f",
+            "attribution_days": {"a": 1.0, "removed": 2.0},
+            "removed": {"removed": "eligibility", "z": "dates"},
+        },
+    ],
+)
+def test_the_windows_of_a_record_are_read_without_what_was_removed(record):
+    found = read_windows(row_of(record))
+    for name in ("features_layout", "attribution_days"):
+        assert found[name] == record[name]
+
+
+def test_most_of_a_record_with_many_removed_actions_is_not_parsed():
+    record = {"attribution_days": {"a": 1.0}, "removed": {"b": "dates"}, "seed": "s"}
+    assert read_windows(row_of(record)) == {"attribution_days": {"a": 1.0}}
+    assert read_windows(row_of(record, believed=None)) == record
