@@ -51,7 +51,7 @@ out = Console(width=120)
 
 
 class World(NamedTuple):
-    """What is true.
+    """The truth of a course: its channels, and the appeals by context.
 
     Attributes
     ----------
