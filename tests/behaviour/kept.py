@@ -161,6 +161,7 @@ class Kept:
     def told(self, row: Any, scratch: Ledger) -> dict[str, Any]:
         """A decision tells more than its row: its explanation as of then, and what it spent."""
         explained = self.replay.explain(row.decision_id).model_dump(mode="json")
+        assert explained.pop("remark") is None  # all snapshots of the fixture are kept
         return {"explained": explained, "spent": self.rebuilt(row, scratch)[2]}
 
 
