@@ -30,7 +30,7 @@ from serving.audit.archive import Archive
 from serving.audit.judged_policy import IMPORTED
 from serving.audit.logged_decisions import OPEN, Period
 from serving.audit.repetition import EvaluationTarget, limits_then
-from serving.audit.replayed_log import JudgedDecision, Probabilities
+from serving.audit.replayed_log import GONE, JudgedDecision, Probabilities
 from serving.contract.decisions import DecideRequest
 from serving.decide.choice import score, select
 from serving.decide.customer_inputs import consents_on, feature_row, is_known, left_at
@@ -38,7 +38,6 @@ from serving.decide.decision_setup import DecisionSetup
 from serving.decide.step_results import DecisionInputs
 
 NO_PROBABILITY = "they are imported without the probability of their action"
-NOT_IN_CATALOG = "they are imported, and the catalogue does not have their action any more"
 OTHER_CHANNEL = "they are imported, and the domain file does not have their channel"
 BATCH = 500  # decisions between two reports of the progress
 
@@ -89,9 +88,13 @@ class ImportedLog:
         """Judge the decisions of a period whose windows have closed, newest first.
 
         As for the service's own decisions, the longest window counts of all that could be chosen:
-        here of all actions of both catalogues.
+        here of all actions of both catalogues, and of all that the import gave a window. An action
+        that the catalogue does not have any more earns nothing, and is judged like the others: else
+        those left would be a selection by action.
         """
-        rows = [row for row in self._rows(period) if self._usable(row, now)]
+        found_rows = self._rows(period)
+        longest = self._longest(found_rows)
+        rows = [row for row in found_rows if self._usable(row, now, longest)]
         if not rows:
             return []
         rewards = self._rewards(rows)
@@ -113,6 +116,7 @@ class ImportedLog:
                     decided=probability,
                     evaluated=self._evaluated(setup, inputs),
                     imported=True,
+                    notes=self._notes(row),
                 )
             )
             if number % BATCH == 0 or number == len(rows):
@@ -129,22 +133,30 @@ class ImportedLog:
         query = query.order_by(columns.decided_at.desc(), columns.decision_id)
         return self._sources.ledger.read(lambda connection: list(connection.execute(query)))
 
-    def _usable(self, row: Any, now: datetime) -> bool:
-        reason = self._why_left_out(row, now)
+    def _notes(self, row: Any) -> Sequence[str]:
+        return () if row.action_id in {*self._sources.catalog.actions, NO_ACTION} else (GONE,)
+
+    def _longest(self, rows: Sequence[Any]) -> timedelta:
+        """The longest window of all actions, as the catalogues or the import have it.
+
+        One for all decisions: with windows that differ, those judged would be a selection.
+        """
+        catalogs = self._sources.catalog, self._target.catalog
+        as_imported = (row.window_ends_at - row.decided_at for row in rows)
+        return max([longest_window(one) for one in catalogs] + list(as_imported))
+
+    def _usable(self, row: Any, now: datetime, longest: timedelta) -> bool:
+        reason = self._why_left_out(row, now, longest)
         if reason:
             self._left_out[reason] += 1
         return not reason
 
-    def _why_left_out(self, row: Any, now: datetime) -> str:
+    def _why_left_out(self, row: Any, now: datetime, longest: timedelta) -> str:
         if row.probability is None:
             return NO_PROBABILITY
-        if row.action_id != NO_ACTION and row.action_id not in self._sources.catalog.actions:
-            return NOT_IN_CATALOG
         if row.channel not in self._sources.domain.channels:
             return OTHER_CHANNEL
-        catalogs = self._sources.catalog, self._target.catalog
-        longest = max(longest_window(catalog) for catalog in catalogs)
-        return OPEN if max(row.decided_at + longest, row.window_ends_at) > now else ""
+        return OPEN if row.decided_at + longest > now else ""
 
     def _rewards(self, rows: Sequence[Any]) -> dict[str, float]:
         """Reward of each decision less its cost, by decision id; `no_action` is not among them."""

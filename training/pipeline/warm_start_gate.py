@@ -24,7 +24,9 @@ from training.pipeline.warm_start_data import IMPORTED_WEIGHT_MAX, ImportedDecis
 # Shares of the decisions, the earliest, after which the others are judged. The first one with
 # enough decisions on both sides is taken: a window may be open for most of the log.
 TRAINING_SHARES = (0.6, 0.75, 0.9)
-LEAST_CUSTOMERS = 30  # with later decisions: of fewer, a mean is not near a normal distribution
+# With earlier and with later decisions: of fewer, a mean is not near a normal distribution, and
+# rates that a handful of decisions tell are no standard.
+LEAST_CUSTOMERS = 30
 # Expected acceptances are means and may be 0; the log loss needs probabilities that are not.
 LEAST_PROBABILITY = 0.001
 # Metrics that are only there where enough later decisions are: their gates are then not checked.
@@ -94,9 +96,10 @@ def _earlier_and_later(imported: ImportedDecisions) -> tuple[Indices, Indices] |
     everything = np.arange(len(imported.rows))
     for share in TRAINING_SHARES:
         earlier, later = imported.divided(everything, share)
-        customers = {imported.customer_ids[index] for index in later}
-        if len(earlier) and len(customers) >= LEAST_CUSTOMERS:
-            return earlier, later
+        sides = earlier, later
+        fewest = min(len({imported.customer_ids[index] for index in side}) for side in sides)
+        if fewest >= LEAST_CUSTOMERS:
+            return sides
     return None
 
 

@@ -17,7 +17,6 @@ from features.progress import quiet
 from serving.audit.evaluation_report import report_evaluation
 from serving.audit.imported_log import (
     NO_PROBABILITY,
-    NOT_IN_CATALOG,
     OTHER_CHANNEL,
     ImportedLog,
     ImportedSources,
@@ -25,7 +24,7 @@ from serving.audit.imported_log import (
 )
 from serving.audit.logged_decisions import OPEN, Period
 from serving.audit.repetition import EvaluationTarget
-from serving.audit.replayed_log import replayed_log
+from serving.audit.replayed_log import GONE, replayed_log
 from tests.decided import decided
 from tests.serving.fakes import FakeArchive, changed
 
@@ -95,7 +94,6 @@ def test_a_decision_has_the_features_of_then_and_the_reward_that_followed(
 
 def test_what_cannot_be_judged_is_counted_with_its_reason(ledger, judge, toy_catalog, now):
     put(ledger, "i1", now, probability=None)
-    put(ledger, "i2", now, "letter")
     put(ledger, "i3", now, channel="fax")
     put(ledger, "i4", now, "call_back", days=7)
     decided(ledger, "own", now, {"discount": 14})
@@ -103,8 +101,38 @@ def test_what_cannot_be_judged_is_counted_with_its_reason(ledger, judge, toy_cat
     # The longest window of the catalogue counts, whichever action was taken.
     assert longest_window(toy_catalog) == 14 * DAY
     assert judge(now + 13 * DAY, left_out=left_out) == []
-    assert left_out == {NO_PROBABILITY: 1, NOT_IN_CATALOG: 1, OTHER_CHANNEL: 1, OPEN: 1}
+    assert left_out == {NO_PROBABILITY: 1, OTHER_CHANNEL: 1, OPEN: 1}
     assert [one.action_id for one in judge(now + 14 * DAY)] == ["call_back"]
+
+
+def test_a_window_that_was_longer_at_the_import_holds_for_all_actions(ledger, judge, now):
+    """Else the decisions with the other action would be judged alone for ten days."""
+    put(ledger, "i1", now, "discount", days=24)
+    put(ledger, "i2", now, "call_back", days=7)
+    left_out = Counter()
+    assert judge(now + 24 * DAY - timedelta(seconds=1), left_out=left_out) == []
+    assert left_out == {OPEN: 2}
+    assert len(judge(now + 24 * DAY)) == 2
+
+
+def test_an_action_that_was_withdrawn_since_earns_nothing_and_is_judged_like_others(
+    ledger, judge, now
+):
+    """Without them, probabilities of 1 / 4 would be weights of the three actions that are left."""
+    names = (*ACCEPTS, "no_action", "letter")
+    for number in range(400):
+        name, action = f"i{number}", names[number % 4]
+        put(ledger, name, now + number * HOUR, action, f"c{20 + number % 67}", 0.25)
+        if number % 8 in (0, 3):  # half of the calls and of the letters are accepted
+            accept(ledger, name, action, now + number * HOUR)
+    judged = judge(now + LATER + 400 * HOUR)
+    assert len(judged) == 400
+    gone = [one for one in judged if one.notes]
+    assert {(one.action_id, one.reward, *one.notes) for one in gone} == {("letter", 0.0, GONE)}
+    assert len(gone) == 100
+    view = report_evaluation(replayed_log(judged, names[:3], ("app", "phone"), {}), "eur", seed=7)
+    assert all(one.value is not None for one in view.estimates), "the weights average 1"
+    assert any(f"Of 100 decisions, {GONE}" in one for one in view.remarks)
 
 
 def test_contacts_before_the_decision_count_and_later_ones_do_not(ledger, judge, toy_catalog, now):

@@ -98,6 +98,22 @@ def test_a_window_that_is_open_for_most_of_the_log_leaves_the_last_decisions_to_
     assert metrics["later_decisions"] == N / 6
 
 
+@pytest.mark.parametrize(("few", "judged"), [(29, False), (30, True)])
+def test_rates_of_a_few_earlier_decisions_are_no_standard(few, judged):
+    """Windows of ``few`` customers' decisions have closed before the last 300 are made."""
+    days = np.repeat([0.0, 3.0, 3.5], [few, N - 300 - few, 300])
+    at = [START + DAY * day for day in days.tolist()]
+    late = replace(
+        log("clear"),
+        at=at,
+        ends_at=[one + DAY for one in at],
+        customer_ids=[f"c{index}" for index in range(N)],
+        left_out={},
+    )
+    metrics, remarks = warm_start_report(late, DOMAIN, CATALOG, PARAMS)
+    assert (metrics.get("later_decisions") == 300) is (not remarks) is judged
+
+
 def test_cut_weights_are_counted_and_told():
     probability = np.full(N, 0.5)
     probability[:7] = 0.01
