@@ -112,7 +112,7 @@ class RequestedEvaluation:
         domain, params = self._sources.domain, self._sources.params
         view = report_evaluation(replayed, domain.currency, params.seed)
         report("estimate", 1, 1)
-        return view if judged is None else _with_policy(view, judged)
+        return view if judged is None else _with_policy(view, judged, self._longest_window())
 
     def replayed(self, report: Progress) -> tuple[ReplayedLog, WouldServe | None]:
         """Let the policy decide again; returns it too, or None if each decision has its own.
@@ -146,7 +146,10 @@ class RequestedEvaluation:
         """The longest time after a decision in which its outcomes can count."""
         catalogs = self._sources.catalog, self._request.catalog
         hours = max(one.contact_policy.activate_within_hours for one in catalogs)
-        return max(longest_window(one) for one in catalogs) + timedelta(hours=hours)
+        return self._longest_window() + timedelta(hours=hours)
+
+    def _longest_window(self) -> timedelta:
+        return max(longest_window(one) for one in (self._sources.catalog, self._request.catalog))
 
     def _policy(self, policy: str, report: Progress) -> WouldServe:
         ledger, period = self._sources.ledger, self._period
@@ -215,7 +218,7 @@ def _left_out(
     return ()
 
 
-def _with_policy(view: EvaluationView, judged: WouldServe) -> EvaluationView:
+def _with_policy(view: EvaluationView, judged: WouldServe, longest: timedelta) -> EvaluationView:
     policy = PolicyView(version=judged.version, told_before=judged.at, outcomes=judged.told)
     said = [
         f"The policy judged is bandit version {policy.version} with what was told before "
@@ -226,5 +229,11 @@ def _with_policy(view: EvaluationView, judged: WouldServe) -> EvaluationView:
         said.append(
             f"The version has learned from imported decisions up to {imported_until.isoformat()}, "
             "which is after the first decision judged: it would not have known them."
+        )
+    elif imported_until is not None and imported_until + longest > judged.at:
+        said.append(
+            f"The version has learned from imported decisions up to {imported_until.isoformat()}. "
+            "The windows of the last ones were open at the first decision judged: it would not "
+            "have known all that followed them."
         )
     return view.model_copy(update={"policy": policy, "remarks": [*said, *view.remarks]})

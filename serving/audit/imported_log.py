@@ -142,8 +142,9 @@ class ImportedLog:
         One for all decisions: with windows that differ, those judged would be a selection.
         """
         catalogs = self._sources.catalog, self._target.catalog
-        as_imported = (row.window_ends_at - row.decided_at for row in rows)
-        return max([longest_window(one) for one in catalogs] + list(as_imported))
+        windows = [longest_window(one) for one in catalogs]
+        windows += [row.window_ends_at - row.decided_at for row in rows]
+        return max(windows)
 
     def _usable(self, row: Any, now: datetime, longest: timedelta) -> bool:
         reason = self._why_left_out(row, now, longest)

@@ -284,6 +284,18 @@ def test_a_version_that_knows_imported_decisions_after_the_first_one_judged_is_n
     )
 
 
+@pytest.mark.parametrize(("days", "said"), [(14, False), (13, True)])
+def test_a_version_that_knows_what_followed_imported_decisions_later_is_named(
+    asked, mixed, now, days, said
+):
+    """The longest window is of 14 days."""
+    first_at = now + 45 * HOUR
+    learned = replace(a_bandit(), imported_until=first_at - timedelta(days=days))
+    mixed[1].promote("bandit", "8", learned)
+    remarks = asked("8", first_at).view(quiet).remarks
+    assert ("it would not have known all that followed" in remarks[1]) is said
+
+
 def test_a_version_that_the_learner_logged_is_refused_on_what_it_has_learned_from(
     asked, mixed, now
 ):
