@@ -48,14 +48,9 @@ class LearnedSums(Protocol):
     trees: BoostedTrees | None
 
     @property
-    def first(self) -> ActionStatistics:
-        """The statistics of the first linear expert."""
-
-    def recent_errors(self) -> ExpertErrors:
-        """The experts' errors, decayed until now."""
-
-    def variance(self) -> float:
-        """Variance of the rewards so far."""
+    def first(self) -> ActionStatistics: ...
+    def recent_errors(self) -> ExpertErrors: ...
+    def variance(self) -> float: ...
 
 
 class LinearPosteriors:
@@ -107,23 +102,32 @@ class LinearPosteriors:
         same_order = tuple(priors) == self.actions
         return same_order and _kept(priors) == self._given and groups == self._groups
 
-    def model(self, reward_range: tuple[float, float]) -> RewardModel:
+    def model(self, reward_range: tuple[float, float], weights_first: bool = False) -> RewardModel:
         """Solve what has changed, and return the reward model.
 
         The model's arrays belong to this object: the next call changes them.
+
+        Parameters
+        ----------
+        reward_range
+            See `RewardModel`.
+        weights_first
+            Where everything is solved, update the stacking weights, from which an expert that
+            forgets starts, before. Versions of the registry are solved in the other order, so that
+            decisions that were made with them are repeated to the byte.
         """
         counted = self._state.counted
         is_old = not self._all_at / GROWTH <= counted <= self._all_at * GROWTH
         within = self._weights_at / WEIGHTS_GROWTH, self._weights_at * WEIGHTS_GROWTH
-        if is_old or not within[0] <= counted <= within[1]:
-            self._update_weights()  # first: an expert that forgets starts from a mixture by these
-        if is_old:
-            self._solve_all()
-        else:
-            self._solve_changed()
+        update = is_old or not within[0] <= counted <= within[1]
+        if update and (weights_first or not is_old):
+            self._update_weights()
+        (self._solve_all if is_old else self._solve_changed)()
+        if is_old and not weights_first:
+            self._update_weights()
         among, (told, rate) = self._shares * self._scale, self._told()
-        of_priors = self._prior, self._prior_weight
-        dispersion = glm.dispersion_of_rates(self._noise, *of_priors, rate, told)
+        priors = self._prior, self._prior_weight
+        dispersion = glm.dispersion_of_rates(self._noise, *priors, rate, told)
         return RewardModel(
             encoder=self._state.encoder,
             actions=self.actions,
@@ -186,9 +190,8 @@ class LinearPosteriors:
         age = self._state.newest - self._solved_time[number]
         left = np.exp2(-age / sums.decay.half_life)
         left[solved | ~np.array([sums.knows(action) for action in self.actions])] = 1.0
-        oldest = np.argsort(left, kind="stable")[:AT_ONCE]
-        found: list[int] = oldest[left[oldest] < 1 - DRIFTED].tolist()
-        return found
+        oldest = np.argsort(left, kind="stable")[:AT_ONCE].tolist()
+        return [index for index in oldest if left[index] < 1 - DRIFTED]
 
     def _sums(self, number: int) -> ActionStatistics:
         return self._state.statistics[self._experts[number].half_life_decisions]
@@ -196,9 +199,9 @@ class LinearPosteriors:
     def _solve_these(self, number: int, indices: list[int]) -> None:
         for index in indices:
             self._solve(number, index)
-        sums = self._sums(number)
-        self._solved_at[number, indices] = sums.changes(self.actions)[indices]
-        self._retracted_at[number, indices] = sums.changes(self.actions, retracted=True)[indices]
+        changes = self._sums(number).changes
+        self._solved_at[number, indices] = changes(self.actions)[indices]
+        self._retracted_at[number, indices] = changes(self.actions, retracted=True)[indices]
         self._solved_time[number, indices] = self._state.newest
 
     def _of_groups(self) -> dict[tuple[int, int], Floats]:
@@ -233,11 +236,8 @@ class LinearPosteriors:
         return penalty
 
     def _start(self, number: int, index: int) -> Floats:
-        """Prior mean of an action's weights.
-
-        An expert that forgets starts from the mixture of those that do not: it learns what has
-        changed.
-        """
+        """Prior mean of an action's weights."""
+        # An expert that forgets learns what has changed: it starts from the mixture of the others.
         if self._experts[number].half_life_decisions is not None:
             found: Floats = self._lasting @ self.weights[:, index]
             return found
