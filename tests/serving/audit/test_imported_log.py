@@ -14,6 +14,7 @@ from features.journeys.model_input import ModelInput
 from features.ledger import tables
 from features.ledger.tables import EPOCH
 from features.progress import quiet
+from serving.audit import imported_log
 from serving.audit.evaluation_report import report_evaluation
 from serving.audit.imported_log import (
     NO_PROBABILITY,
@@ -90,6 +91,39 @@ def test_a_decision_has_the_features_of_then_and_the_reward_that_followed(
     # The channel is the app: call_back and discount can be shown, talk_plus by phone only.
     assert set(discount.evaluated) == {"call_back", "discount", "no_action"}
     assert sum(discount.evaluated.values()) == pytest.approx(1)
+
+
+def test_features_consents_and_leaving_are_those_of_the_time_of_the_decision(
+    ledger, judge, monkeypatch, now
+):
+    at = {"c41": now, "c62": now + DAY}
+    put(ledger, "i1", at["c41"], customer="c41")
+    put(ledger, "i2", at["c62"], customer="c62")
+    asked, decided_with = [], []
+
+    def as_of(self, moments, service):
+        asked.append(dict(zip(moments["customer_id"], moments["event_timestamp"], strict=True)))
+        return plain(self, moments, service)
+
+    def consents_on(connection, domain, setup, customer_id, channel, before=None):
+        return {f"said before {before.isoformat()} on {channel}": True}
+
+    def scored(setup, inputs, *more):
+        decided_with.append(inputs)
+        return score(setup, inputs, *more)
+
+    plain, score = FakeHistory.as_of, imported_log.score
+    monkeypatch.setattr(FakeHistory, "as_of", as_of)
+    monkeypatch.setattr(imported_log, "consents_on", consents_on)
+    monkeypatch.setattr(imported_log, "left_at", lambda model_input, known: now - DAY)
+    monkeypatch.setattr(imported_log, "score", scored)
+    judge(now + LATER)
+    assert asked == [at]
+    for one in decided_with:
+        then = at[one.customer_id]
+        assert (one.decided_at, one.left_at) == (then, now - DAY)
+        assert one.consents == {f"said before {then.isoformat()} on app": True}
+    assert len(decided_with) == 2
 
 
 def test_what_cannot_be_judged_is_counted_with_its_reason(ledger, judge, toy_catalog, now):

@@ -125,8 +125,8 @@ def test_an_action_that_was_never_shown_or_withdrawn_earned_nothing_at_no_cost(
 def test_decisions_come_newest_first_in_pages_and_a_period_chooses_them(
     engine, judged, now, monkeypatch
 ):
-    monkeypatch.setattr(logged_decisions, "PAGE", 4)
-    monkeypatch.setattr(logged_decisions, "BATCH", 3)
+    monkeypatch.setattr(logged_decisions, "PAGE", 3)  # a page ends between two of one time
+    monkeypatch.setattr(logged_decisions, "BATCH", 2)
     for number in range(10):
         at = now + number // 2 * HOUR  # two at each time
         decide(engine, at, customer_id=f"c{number}", decision_id=f"d{number}")

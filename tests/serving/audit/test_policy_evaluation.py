@@ -229,6 +229,16 @@ def test_a_decision_is_open_while_a_window_of_a_candidate_of_the_evaluated_catal
     assert found.left_out == ({OPEN: 10} if not judged else {})
 
 
+def test_a_decision_is_judged_from_the_end_of_the_last_window_on(engine, evaluation, catalog, now):
+    decide(engine, now, decision_id="d1")
+    actions = catalog.model_dump(mode="json")["actions"]
+    longer = actions["discount"] | {"attribution_days": 60.0}
+    target = EvaluationTarget(changed(catalog, actions=actions | {"discount": longer}), {})
+    end = now + timedelta(days=60)
+    for at, judged in ((end - timedelta(microseconds=1), 0), (end, 1)):
+        assert len(evaluation.run(target, at, EPOCH, None, None, quiet).reward) == judged
+
+
 def test_a_request_that_the_evaluated_catalogue_refuses_is_left_out_and_counted(
     engine, evaluation, catalog, now
 ):

@@ -7,8 +7,10 @@ from datetime import datetime, timedelta
 
 import numpy as np
 import pytest
+import sqlalchemy as sa
 
 from features.errors import NotRepeatable
+from features.ledger import tables
 from serving.audit.would_serve import NamedBandit, PastLearner, newest_learned
 from serving.learn.learner import Learner
 from serving.models.served_models import PRIOR
@@ -108,6 +110,9 @@ def test_nothing_was_told_before_the_first_decision(shop):
     later = past.would_serve(NamedBandit("4", version), shop.now + 2 * HOUR)
     assert (later.told, later.bandit.state.counted) == (1, 3.0)
     assert found.name != later.name and "." not in found.name
+    query = sa.select(tables.outcomes.c.received_at)
+    received_at = shop.ledger.read(lambda c: c.execute(query).scalar_one())
+    assert past.would_serve(NamedBandit("4", version), received_at).told == 0
 
 
 def test_an_action_that_is_shown_later_takes_no_share_of_an_outcome_yet(shop):
