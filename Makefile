@@ -87,6 +87,21 @@ bench-fuzz: $(DONE)  ## Send 20,000 requests made by schemathesis, 20,000 made-u
 bench-off-policy: $(DONE)  ## Measure the coverage of off-policy intervals in 1,500 simulated worlds.
 	$(BIN)/python -m tests.bench.off_policy
 
+bench-evaluate: $(DONE)  ## Evaluate policies on 40 logs with open windows, whose truth is known (10 minutes).
+	$(BIN)/python -m tests.bench.evaluate_open
+
+bench-imported: $(DONE)  ## Train the bandit on imported logs of 60,000 decisions (5 minutes).
+	$(BIN)/python -m tests.bench.imported_log
+
+bench-slots: $(DONE)  ## Learn from three slots that are looked at less and less (10 minutes).
+	$(BIN)/python -m tests.bench.slots
+
+bench-learner: $(DONE)  ## Measure what learning costs: bytes, locks, decisions with 1,000 actions, lag.
+	$(BIN)/python -m tests.bench.learner_cost
+
+bench-forty-days: $(DONE)  ## Explain and replay 10,000 decisions of forty days, and measure the ledger.
+	$(BIN)/python -m tests.bench.forty_days
+
 bench-bandit: $(DONE)  ## Compare the bandit with the kept results of its rivals (4 minutes).
 	$(BIN)/python -m tests.bench.bandit
 
@@ -127,4 +142,4 @@ clean:  ## Delete data, models and .venv.
 	rm -rf $(VENV) .nba mlruns/mlflow.db mlruns/artifacts
 
 .PHONY: help install serve test test-fast lint format mlflow bento clean
-.PHONY: bench bench-ceiling bench-journeys bench-decide bench-eligibility bench-events bench-guarantees bench-history bench-parity bench-kill bench-learner-kill bench-learning bench-caps bench-replay bench-fuzz bench-off-policy bench-bandit bench-rivals bench-served bench-delay bench-made-up bench-hillstrom bench-simulation
+.PHONY: bench bench-ceiling bench-journeys bench-decide bench-eligibility bench-events bench-guarantees bench-history bench-parity bench-kill bench-learner-kill bench-learning bench-caps bench-replay bench-fuzz bench-off-policy bench-evaluate bench-imported bench-slots bench-learner bench-forty-days bench-bandit bench-rivals bench-served bench-delay bench-made-up bench-hillstrom bench-simulation
