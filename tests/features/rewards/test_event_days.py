@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 
 import pytest
 import sqlalchemy as sa
-from tests.features.outcomes.test_reward_steps import happened, with_spend
+from tests.features.rewards.test_reward_steps import happened, with_spend
 
 from features.journeys.events import Event
 from features.ledger import tables
