@@ -97,7 +97,9 @@ def end_with_parent() -> None:
     """End this process when the parent's end of the pipe is closed."""
 
     def wait() -> None:
-        sys.stdin.buffer.read()
+        # Not `sys.stdin`: a thread that holds its lock aborts a process that has ended by itself.
+        while os.read(0, 4096):
+            pass
         os._exit(0)  # at once: a transaction is either done or undone
 
     threading.Thread(target=wait, daemon=True).start()

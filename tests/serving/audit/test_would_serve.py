@@ -137,6 +137,33 @@ def test_an_action_that_is_shown_later_takes_no_share_of_an_outcome_yet(shop):
     assert past.would_serve(past.prior(), begin + 6 * HOUR).told == 2
 
 
+def test_what_had_occurred_but_was_not_told_is_not_known(shop):
+    begin = shop.now
+    shop.decide("d1")
+    shop.now = begin + 10 * HOUR
+    shop.tell("d1", "accepted", occurred_at=begin + HOUR)  # received at 11 hours
+    past = PastLearner(shop.ledger, shop.domain, shop.catalog, PLAIN)
+    before, after = (past.would_serve(past.prior(), begin + hours * HOUR) for hours in (11, 12))
+    assert (before.told, after.told) == (0, 1)
+    assert before.bandit.state.counted < 0.5 and after.bandit.state.counted == 1.0
+
+
+def test_the_encoder_is_that_of_the_number_of_decisions_shown_by_then(shop):
+    """It is fitted on the first 8 decisions, once there are so many."""
+    begin = shop.now
+    for number in range(10):
+        shop.now = begin + number * HOUR
+        shop.decide(f"d{number}", f"c{20 + 5 * number}")
+    past = PastLearner(shop.ledger, shop.domain, shop.catalog, PLAIN)
+
+    def encoder(hours: int) -> tuple[int, list[float]]:
+        state = past.would_serve(past.prior(), begin + hours * HOUR).bandit.state
+        return state.encoded_at, state.encoder.center.tolist()
+
+    # The eighth is shown at 7 hours: known from then on, not at that instant. Mean of 20 to 55.
+    assert [encoder(hours) for hours in (7, 8, 10)] == [(0, []), (8, [37.5]), (8, [37.5])]
+
+
 def test_a_version_that_the_learner_logged_is_judged_without_what_it_learned_since(shop):
     version = trained(PLAIN)
     learner = Learner(shop.ledger, shop.domain, shop.catalog, PARAMS, lambda: ("4", version))

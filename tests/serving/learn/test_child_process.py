@@ -50,3 +50,17 @@ def test_a_process_ends_when_the_pipe_from_its_parent_closes(monkeypatch, tmp_pa
     child.stdin.close()
     assert child.wait(timeout=30) == 0
     assert isinstance(child, subprocess.Popen)
+
+
+def test_a_process_that_has_done_its_work_ends_with_code_0(monkeypatch, tmp_path):
+    """The thread that waits for the parent's end reads still; it must not abort the process."""
+    (tmp_path / "works.py").write_text(
+        "from serving.learn.child_process import end_with_parent\n"
+        "end_with_parent()\n"
+        "import asyncio\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}:{':'.join(sys.path)}")
+    child = start_child("works")
+    assert child.wait(timeout=30) == 0
+    assert child.stdin is not None
+    child.stdin.close()
