@@ -20,6 +20,7 @@ from training.bandit.encoder import Encoder
 from training.params import BanditParams
 
 _T = TypeVar("_T")
+TINY = 1e-300  # 1 over a smaller number may not be finite
 IMPORTED_WEIGHT_MAX = 20.0  # a decision logged with a smaller probability than 1 / 20 is cut
 
 
@@ -131,8 +132,9 @@ class ImportedDecisions:
         cut = np.zeros(len(indexes), dtype=np.bool_)
         if not len(self.probability):
             return ImportedWeights(weight, cut)
-        inverse = 1 / self.probability[indexes]
-        known = np.isfinite(inverse)
+        probability = self.probability[indexes]
+        known = ~np.isnan(probability)
+        inverse = 1 / np.maximum(probability, TINY)
         cut[known] = inverse[known] > IMPORTED_WEIGHT_MAX
         chosen = np.array([self.actions[index] for index in indexes], dtype=object)
         for action in dict.fromkeys(chosen[known]):

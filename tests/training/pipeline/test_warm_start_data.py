@@ -58,6 +58,12 @@ def test_a_weight_is_cut_at_20():
     assert found.cut.tolist() == [False, True, False, False]
 
 
+def test_the_smallest_probability_is_cut_like_others():
+    found = imported("aabb", [0.1, 5e-324, 1.0, 1.0]).weights(PARAMS, ALL)
+    assert found.weight == pytest.approx([0.6, 1.2, 1, 1])
+    assert found.cut.tolist() == [False, True, False, False]
+
+
 def test_a_decision_without_a_probability_keeps_the_weight_of_the_settings():
     found = imported("aaab", [0.5, 0.25, np.nan, np.nan]).weights(PARAMS, ALL)
     assert found.weight == pytest.approx([0.6, 1.2, 0.3, 0.3])

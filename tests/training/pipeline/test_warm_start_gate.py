@@ -80,6 +80,12 @@ def test_the_metrics_are_those_of_predictions_by_what_was_known_then():
     metrics, _ = warm_start_report(first, DOMAIN, CATALOG, PARAMS)
     turned, _ = warm_start_report(other, DOMAIN, CATALOG, PARAMS)
     assert turned["roc_auc"] == pytest.approx(1 - metrics["roc_auc"], abs=1e-12)
+    # Days 0 to 2 had closed at 60 % of the log, in day 3; days 4 and 5 are judged.
+    taken, y = np.array(other.actions), other.acceptance
+    rates = {name: y[:600][taken[:600] == name].mean() for name in ACTIONS}
+    p = np.array([rates[name] for name in taken[800:]])
+    by_hand = -np.mean(np.log(np.where(y[800:] == 1, p, 1 - p)))
+    assert turned["log_loss_of_rates"] == pytest.approx(by_hand, abs=1e-12)
 
 
 def test_decisions_at_one_time_are_not_compared_and_a_sentence_says_so():
