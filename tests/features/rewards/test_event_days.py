@@ -6,7 +6,6 @@ from datetime import datetime, timedelta
 
 import pytest
 import sqlalchemy as sa
-from tests.features.rewards.test_reward_steps import happened, with_spend
 
 from features.journeys.events import Event
 from features.ledger import tables
@@ -23,6 +22,7 @@ from features.rewards.event_days import (
 )
 from features.rewards.reward_state import read_state, write_state
 from tests.conftest import NOW
+from tests.features.rewards.test_reward_steps import happened, with_spend
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
 
