@@ -75,12 +75,17 @@ class Beliefs:
         Raises
         ------
         ValueError
-            If a later program wrote it.
+            If a later program wrote it, or bytes of it are missing.
         """
-        written, n_shown, n_experts, n_actions, n = _HEAD.unpack_from(packed)
-        if written != FORMAT:
-            raise ValueError(f"beliefs of format {written}, of a later program")
+        if packed[:1] != bytes([FORMAT]):
+            raise ValueError(f"beliefs of format {packed[:1].hex()}, of a later program")
+        if len(packed) < _HEAD.size:
+            raise ValueError(f"beliefs of {len(packed)} bytes, of which some are missing")
+        _, n_shown, n_experts, n_actions, n = _HEAD.unpack_from(packed)
         at = _HEAD.size
+        size = at + -(-n_actions // 8) + 2 * n_shown + 8 * (3 * n + 1 + n_shown * n_experts)
+        if len(packed) != size:
+            raise ValueError(f"beliefs of {len(packed)} bytes, of which there were {size}")
         mask = np.frombuffer(packed, np.uint8, -(-n_actions // 8), at)
         at += len(mask)
         shown = np.frombuffer(packed, "<u2", n_shown, at).astype(np.intp)

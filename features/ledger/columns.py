@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import sqlalchemy as sa
 
+from features.errors import NotRepeatable, quoted
+
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 NAN_BITS = np.array([np.nan], "<f8").view("<u8")[0]
 FORMAT = b"\x01"  # the first byte of a compressed text: the number of its dictionary
@@ -118,15 +120,37 @@ def packed_json(text: bytes) -> bytes:
 
 
 def unpacked_json(stored: Any) -> str:
-    """Read what `packed_json` wrote, or a text of an earlier release."""
+    """Read what `packed_json` wrote, or a text of an earlier release.
+
+    Raises
+    ------
+    NotRepeatable
+        If the bytes were changed or cut since, or a later program wrote them.
+    """
     if isinstance(stored, str):
         return stored
     packed = bytes(stored)
-    if not packed.startswith(FORMAT):  # PostgreSQL, from an earlier release; JSON begins otherwise
-        return packed.decode()
     opening = zlib.decompressobj(WINDOW_BITS, JSON_DICTIONARY)
-    content: bytes = opening.decompress(packed[1:]) + opening.flush()
-    return content.decode()
+    try:
+        if not packed.startswith(FORMAT):  # PostgreSQL, from an earlier release: no JSON begins so
+            if packed[:1] < b"\t":
+                raise ValueError("another format")
+            return packed.decode()
+        content: bytes = opening.decompress(packed[1:]) + opening.flush()
+        if not opening.eof or opening.unused_data:
+            raise ValueError("not the whole text")
+        return content.decode()
+    except (ValueError, zlib.error) as error:
+        raise _damaged("text", packed, error) from error
+
+
+def _damaged(kind: str, stored: bytes, error: Exception) -> NotRepeatable:
+    return NotRepeatable(
+        f"A {kind} of a decision, of {len(stored)} bytes that begin with {quoted(stored[:8])}, "
+        f"cannot be read from the ledger ({quoted(str(error))}).",
+        expected="bytes as this program or an earlier one has written them",
+        remedy="Restore the ledger from a backup, or serve with the program that wrote them.",
+    )
 
 
 def packed_floats(floats: bytes) -> bytes:
@@ -148,16 +172,25 @@ def packed_floats(floats: bytes) -> bytes:
 
 
 def unpacked_floats(stored: bytes) -> bytes:
-    """Read what `packed_floats` wrote, or the bytes of an earlier release."""
+    """Read what `packed_floats` wrote, or the bytes of an earlier release.
+
+    Raises
+    ------
+    NotRepeatable
+        If the bytes were cut since.
+    """
     if len(stored) % 8 == 0:
         return stored
     count = int.from_bytes(stored[:4], "little")
     size = -(-count // 8)
-    masks = np.frombuffer(stored, np.uint8, 2 * size, 4).reshape(2, size)
-    filled, told = np.unpackbits(masks, axis=1, count=count).astype(bool)
+    try:
+        masks = np.frombuffer(stored, np.uint8, 2 * size, 4).reshape(2, size)
+        filled, told = np.unpackbits(masks, axis=1, count=count).astype(bool)
+        numbers = np.frombuffer(stored, "<u8", int(told.sum()), 4 + 2 * size)
+    except ValueError as error:
+        raise _damaged("row of features", stored, error) from error
     bits = np.zeros(count, dtype="<u8")
-    bits[filled] = NAN_BITS
-    bits[told] = np.frombuffer(stored, "<u8", int(told.sum()), 4 + 2 * size)
+    bits[filled], bits[told] = NAN_BITS, numbers
     return bits.tobytes()
 
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from datetime import datetime
 
+import sqlalchemy as sa
+
 from features.journeys.events import MAX_CLOCK_SKEW
+from features.ledger import tables
 
 MAX_CLOCK_BEHIND = MAX_CLOCK_SKEW  # a caller's clock may be behind ours by this much
 
@@ -29,3 +32,11 @@ def generated_ids(*parts: str) -> tuple[str, str]:
     """
     short = ":".join(parts)
     return short, f"{short}:{'-'.join(str(len(part)) for part in parts[:-1])}"
+
+
+def count_at_most(connection: sa.Connection, which: sa.ColumnElement[bool], limit: int) -> int:
+    """Count the recorded outcomes that fulfil a condition, up to a limit."""
+    told = sa.select(tables.outcomes.c.outcome_id).where(which).limit(limit)
+    count = sa.select(sa.func.count()).select_from(told.subquery())
+    counted: int = connection.execute(count).scalar_one()
+    return counted

@@ -65,10 +65,20 @@ class Replay:
         """Replay all decisions since a time, the oldest first."""
         names = self._decision_ids(since, limit)
         for start in range(0, len(names), BATCH):
-            some = names[start : start + BATCH]
-            found = self._rows(some)
-            rows = {row.decision_id: row for row in found if not is_removed(row)}
-            yield from (self._compare(rows[name], with_catalog) for name in some if name in rows)
+            yield from self._compare_some(names[start : start + BATCH], with_catalog)
+
+    def _compare_some(self, names: list[str], with_catalog: str) -> Iterator[ReplayAnswer]:
+        try:
+            found = self._rows(names)
+        except NotRepeatable as error:  # of one of them, bytes are damaged: the others can be read
+            if len(names) == 1:
+                yield ReplayAnswer(decision_id=names[0], identical=False, causes=[str(error)])
+            else:
+                for name in names:
+                    yield from self._compare_some([name], with_catalog)
+            return
+        rows = {row.decision_id: row for row in found if not is_removed(row)}
+        yield from (self._compare(rows[name], with_catalog) for name in names if name in rows)
 
     def count(self, since: datetime, limit: int | None) -> int:
         """Number of decisions that `since` replays."""
@@ -95,7 +105,7 @@ class Replay:
             repeated = self._repeat(row, record, catalog, explain=True)
             plain = self._repeat(row, record, catalog)
             remark = self._remark(row, catalog)
-        except (ModelMissing, RegistryDown) as error:
+        except (ModelMissing, RegistryDown, ValueError) as error:  # or a belief that is damaged
             raise _not_repeatable(decision_id, str(error)) from error
         as_logged = plain.decision.model_dump_json() == row.answer
         return ExplainAnswer(decision=repeated.decision, as_logged=as_logged, remark=remark)

@@ -17,7 +17,7 @@ from features.ledger import tables
 from features.ledger.derived_tables import mark_decisions
 from features.ledger.ledger import Ledger
 from features.outcomes.attribution import activated
-from features.outcomes.recorded_outcomes import generated_ids, recorded_time
+from features.outcomes.recorded_outcomes import count_at_most, generated_ids, recorded_time
 from serving.contract.events import OutcomeAnswer, OutcomeRequest
 
 MOST_OUTCOMES = 1_000  # of one decision; a client that repeats itself would slow its decision
@@ -61,7 +61,7 @@ async def record_outcome(
 
     def write(connection: sa.Connection) -> OutcomeAnswer:
         decision = _decision(connection, request)
-        action_id = _action_of(decision, request)
+        action_id = _action_of(connection, decision, request)
         changed = _changed(connection, request)
         if changed is not None:
             action_id = changed.action_id
@@ -127,7 +127,7 @@ def _time_of(decision: Any, request: OutcomeRequest, now: datetime) -> datetime:
     return at
 
 
-def _action_of(decision: Any, request: OutcomeRequest) -> str:
+def _action_of(connection: sa.Connection, decision: Any, request: OutcomeRequest) -> str:
     """Find the action of an outcome, and check it against the decision."""
     actions = decided_actions(decision)
     kept = activated(decision)
@@ -141,6 +141,10 @@ def _action_of(decision: Any, request: OutcomeRequest) -> str:
             remedy="Send the action that the customer saw.",
         )
     if request.action_id is None and len(actions) > 1 and not (request.retracts or request.revises):
+        earlier = _outcome(connection, request.outcome_id) if request.outcome_id else None
+        if earlier is not None and earlier.decision_id == request.decision_id:
+            told: str = earlier.action_id  # a retry of what an earlier release took for rank 1
+            return told
         raise InvalidRequest(
             f"action_id is missing, and decision {request.decision_id!r} has shown "
             f"{len(actions)} actions.",
@@ -272,7 +276,7 @@ def _check_holds(connection: sa.Connection, request: OutcomeRequest) -> None:
 def _check_count(connection: sa.Connection, request: OutcomeRequest) -> None:
     # Each of that many outcomes can still be retracted.
     most = MOST_OUTCOMES * 2 if request.retracts else MOST_OUTCOMES
-    if _at_most(connection, _COLUMNS.decision_id == request.decision_id, most) >= most:
+    if count_at_most(connection, _COLUMNS.decision_id == request.decision_id, most) >= most:
         raise InvalidRequest(
             f"decision_id is {request.decision_id!r}, of which {most:,} outcomes were told "
             "already.",
@@ -284,16 +288,9 @@ def _check_count(connection: sa.Connection, request: OutcomeRequest) -> None:
 def _check_shared(connection: sa.Connection, shared_id: str | None) -> None:
     if shared_id is None:
         return
-    if _at_most(connection, _COLUMNS.shared_id == shared_id, MOST_SHARED) >= MOST_SHARED:
+    if count_at_most(connection, _COLUMNS.shared_id == shared_id, MOST_SHARED) >= MOST_SHARED:
         raise InvalidRequest(
             f"shared_id is {shared_id!r}, of which {MOST_SHARED:,} outcomes were told already.",
             expected="the name of one thing that happened, such as an order number",
             remedy="Send an id of its own for each, or leave it out.",
         )
-
-
-def _at_most(connection: sa.Connection, which: sa.ColumnElement[bool], limit: int) -> int:
-    """Count outcomes, up to a limit."""
-    told = sa.select(_COLUMNS.outcome_id).where(which).limit(limit)
-    count = sa.select(sa.func.count()).select_from(told.subquery())
-    return connection.execute(count).scalar_one()

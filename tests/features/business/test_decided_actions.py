@@ -125,3 +125,18 @@ def test_most_of_a_record_with_many_removed_actions_is_not_parsed():
     record = {"attribution_days": {"a": 1.0}, "removed": {"b": "dates"}, "seed": "s"}
     assert read_windows(row_of(record)) == {"attribution_days": {"a": 1.0}}
     assert read_windows(row_of(record, believed=None)) == record
+
+
+def test_beliefs_of_a_later_program_or_with_missing_bytes_are_refused():
+    packed = Beliefs(
+        n_actions=9,
+        allowed=np.array([2, 7]),
+        acceptance=np.array([0.1, 0.2]),
+        deviation=np.zeros(2),
+        probability=np.array([0.25, 0.25, 0.5]),
+        shown=np.array([1]),
+        experts=np.array([[0.3, 0.4]]),
+    ).to_bytes()
+    for wrong in (b"\x02" + packed[1:], *(packed[:end] for end in range(len(packed)))):
+        with pytest.raises(ValueError, match="beliefs of"):
+            Beliefs.from_bytes(wrong)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from datetime import UTC, datetime, timedelta, timezone
+from hashlib import sha256
 
 import numpy as np
 import pytest
@@ -12,13 +13,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy.dialects import postgresql, sqlite
 
+from features.errors import NotRepeatable
 from features.ledger.columns import (
     EPOCH,
+    JSON_DICTIONARY,
     PackedFloats,
     PackedJson,
     UtcMicros,
     from_micros,
     micros,
+    packed_json,
     parse_micros,
 )
 
@@ -103,6 +107,44 @@ def test_a_text_of_an_earlier_release_is_read_as_it_is():
         assert column.process_result_value(stored, sqlite.dialect()) == text
     assert column.process_result_value(None, sqlite.dialect()) is None
     assert column.process_bind_param(None, sqlite.dialect()) is None
+
+
+DICTIONARY_1 = "f2c72326290de286ab5a55a6d088c43610948ea503ffb0dc60f96ed6d4f00c74"
+WRITTEN_1 = "01434fa52960eb51526932480825c1a124a95a00"
+
+
+def test_bytes_that_were_written_once_are_read_for_ever():
+    """The dictionary is a part of the format: another one needs another first byte."""
+    assert sha256(JSON_DICTIONARY).hexdigest() == DICTIONARY_1
+    kept = bytes.fromhex(WRITTEN_1)
+    assert PackedJson().process_result_value(kept, sqlite.dialect()) == (
+        '{"decision_id":"d1","customer_id":"c1","known":true,"arm":"policy"}'
+    )
+
+
+WHOLE = packed_json(b'{"decision_id":"d1","customer_id":"somebody else"}')
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [
+        *(WHOLE[:end] for end in range(len(WHOLE))),
+        b"\x02" + WHOLE[1:],  # of a later program
+        WHOLE + b"\x00",
+        WHOLE[:1] + b"\xff" * 8,
+        b'{"customer_id":"\xff"}',
+    ],
+)
+def test_a_text_whose_bytes_were_changed_is_refused_with_a_remedy(stored):
+    with pytest.raises(NotRepeatable, match="cannot be read from the ledger.*Restore the ledger"):
+        PackedJson().process_result_value(stored, postgresql.dialect())
+
+
+@pytest.mark.parametrize("end", [1, 4, 5, 6, 13])
+def test_features_whose_bytes_were_cut_are_refused_with_a_remedy(end):
+    stored = PackedFloats().process_bind_param(struct.pack("<2d", 1.5, 2.5), sqlite.dialect())
+    with pytest.raises(NotRepeatable, match="row of features.*Restore the ledger"):
+        PackedFloats().process_result_value(stored[:end], sqlite.dialect())
 
 
 def test_an_answer_takes_less_than_half_of_its_bytes():

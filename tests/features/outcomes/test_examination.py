@@ -106,6 +106,17 @@ def test_few_acceptances_hardly_move_a_look():
     assert look_at({}, "app", 2) == 1.0
 
 
+def test_a_part_of_an_acceptance_counts_as_that_part():
+    """Rank 1 was accepted 40 times of 400; rank 2 was clicked 40 times, which is a quarter each."""
+    orders = np.tile([[0, 1], [1, 0]], (200, 1))
+    accepted = np.zeros(orders.shape)
+    accepted[:40, 0], accepted[100:140, 1] = 1.0, 0.25
+    found = estimate_looks(showings(orders, np.full(orders.shape, 0.2), accepted))
+    # Both actions are alike: (1 + 10) / (1 + appeal x 400), appeal = 50 / (400 + 400 look).
+    look = look_at(found, "app", 2)
+    assert look == pytest.approx(11 / (1 + 50 / (1 + look)), rel=0.02)
+
+
 def test_what_was_believed_may_be_unknown():
     orders = np.tile([[0, 1], [1, 0]], (200, 1))
     accepted = np.zeros(orders.shape)

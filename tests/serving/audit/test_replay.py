@@ -214,6 +214,28 @@ def test_a_feature_that_was_tampered_with_is_found_out(engine, archive, catalog,
     assert "predictions.stage" in {one.field for one in answer.differences}
 
 
+@pytest.mark.parametrize("column", ["answer", "record", "believed", "features"])
+def test_damaged_bytes_are_named_and_other_decisions_are_replayed(
+    engine, archive, catalog, ledger, now, column
+):
+    for number in range(3):
+        decide(engine, now + timedelta(days=7 * number), decision_id=f"d{number}")
+    mine = sa.text(f"UPDATE decisions SET {column} = :damaged WHERE decision_id = 'd1'")
+    ledger.write_now(lambda c: c.execute(mine, {"damaged": b"\x01\x02damaged"}))
+    replay = Replay(ledger, archive, catalog)
+    found = {one.decision_id: one for one in replay.since(now, None)}
+    assert [one.identical for one in found.values()] == [True, False, True]
+    [cause] = found["d1"].causes
+    with pytest.raises(NotRepeatable) as refused:
+        replay.explain("d1")
+    if column == "believed":
+        assert cause == "it could not be repeated (ValueError); see the log"
+        assert "'d1' cannot be repeated: beliefs of 9 bytes" in str(refused.value)
+    else:
+        assert "cannot be read from the ledger" in cause
+        assert str(refused.value) == cause
+
+
 def test_a_lost_model_is_named(engine, archive, catalog, ledger, now):
     decide(engine, now, decision_id="d1")
     archive.lost = ("1",)

@@ -79,6 +79,17 @@ def test_without_an_action_an_outcome_of_several_is_refused_and_says_how_to_tell
     assert rows(ledger) == []
 
 
+def test_a_retry_of_an_outcome_that_an_earlier_release_took_for_rank_1_is_a_duplicate(tell, ledger):
+    tell(action_id="call_back", outcome_id="o1")
+    assert tell(action_id=None, outcome_id="o1").status == "duplicate"
+    with pytest.raises(InvalidRequest, match="action_id is missing, and decision 'd1' has shown 2"):
+        tell(action_id=None, outcome_id="o2")
+    tell(decision_id="d2", outcome_id="o3")
+    with pytest.raises(InvalidRequest, match="action_id is missing, and decision 'd1' has shown 2"):
+        tell(action_id=None, outcome_id="o3")  # of another decision
+    assert [row.outcome_id for row in rows(ledger)] == ["o1", "o3"]
+
+
 @pytest.mark.parametrize("change", ["retracts", "revises"])
 def test_a_retraction_or_a_revision_need_not_repeat_the_action(tell, ledger, change):
     told = tell(action_id="discount").outcome_id
