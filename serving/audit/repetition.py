@@ -5,16 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from functools import partial
 from typing import NamedTuple
 
 import numpy as np
-import sqlalchemy as sa
 
 from features.business.catalog import NO_ACTION, Catalog
 from features.customers.contacts import Contact
-from features.errors import ModelMissing
-from features.ledger import tables
 from features.ledger.ledger import Ledger
 from features.ledger.tables import micros
 from serving.audit.archive import Archive
@@ -68,7 +64,6 @@ class Repetition:
         self._target = target
         self._policies: dict[str, Catalog] = {}
         self._paces = RecordedPaces(ledger)
-        self._nearest: dict[str | None, str] = {}
 
     def decided(self, decision: LoggedDecision) -> RepeatedChoice:
         """Probabilities of the policy that decided, as if there were no control group."""
@@ -99,7 +94,7 @@ class Repetition:
         row, record, answer, _ = decision
         policy = self._without_control(catalog)
         models = {**answer["models"], **versions}
-        setup, exact = self._setup(policy, models)
+        setup = self._archive.setup(policy, models)
         inputs = inputs_from_record(row, record, answer, explain=False)
         locked = self._locked(setup, decision, inputs.customer_id)
         prediction, known = None, set[str]()
@@ -114,27 +109,8 @@ class Repetition:
         chances = dict(zip(held, selected.probabilities.tolist(), strict=True))
         notes = [UNSPENT] if unspent else []
         if not chances.keys() <= {*known, NO_ACTION}:
-            kept = exact and self._archive.stand_in(policy, models) is None
-            notes += [] if kept else [NEAREST]
+            notes += [NEAREST] if self._archive.stand_in(policy, models) else []
         return RepeatedChoice(chances, notes)
-
-    def _setup(
-        self, catalog: Catalog, versions: Mapping[str, str | None]
-    ) -> tuple[DecisionSetup, bool]:
-        """The setup with some versions; with the nearest kept snapshot where one is not kept.
-
-        The second value is True if it has the very snapshot.
-        """
-        version = versions.get("bandit")
-        if version not in self._nearest:
-            try:
-                return self._archive.setup(catalog, versions), True
-            except ModelMissing:
-                if version is None or "." not in version:
-                    raise
-                self._nearest[version] = self._ledger.read(partial(_nearest, version=version))
-        nearest = {**versions, "bandit": self._nearest[version]}
-        return self._archive.setup(catalog, nearest), False
 
     def _paced(
         self, locked: LimitInputs, setup: DecisionSetup, scored: ScoredActions, at: datetime
@@ -192,16 +168,6 @@ def limits_then(
     if account is not None:
         account = account._replace(showings=_until(account.showings, micros(at)))
     return LimitInputs(_until(contacts, micros(at)), {}, account)
-
-
-def _nearest(connection: sa.Connection, version: str) -> str:
-    """The version with the newest kept snapshot before that of a version, else the first after."""
-    number, _, sequence = version.partition(".")
-    column = tables.snapshots.c.sequence
-    before = sa.select(sa.func.max(column)).where(column <= int(sequence))
-    after = sa.select(sa.func.min(column))
-    kept = connection.execute(before).scalar() or connection.execute(after).scalar()
-    return number if kept is None else f"{number}.{kept}"
 
 
 def believed(

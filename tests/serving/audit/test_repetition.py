@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
-from features.errors import ModelMissing
-from features.ledger import tables
 from features.ledger.tables import EPOCH
 from features.store.feast_store import CustomerFeatures
 from serving.audit.archive import keep_catalog
 from serving.audit.logged_decisions import LoggedDecisions, Period
 from serving.audit.repetition import EvaluationTarget, Repetition, believed
 from serving.audit.replayed_log import NEAREST, UNSPENT
-from serving.decide.decision_setup import DecisionSetup
 from tests.serving.fakes import FakeArchive, FakeModels, changed, decide, engine_of, models_of
 
 
@@ -91,75 +87,36 @@ def test_the_windows_are_those_of_all_candidates_of_all_three_policies(
     assert max(mine) < 77
 
 
-class ArchiveOfSnapshots(FakeArchive):
-    """Has some snapshots: each expects its number, in hundredths."""
-
-    kept = (3, 9)
-
-    def setup(self, catalog, versions):
-        version = versions["bandit"]
-        number = int(version.partition(".")[2] or 0)
-        if number and number not in self.kept:
-            raise ModelMissing("Snapshot is gone.", expected="one", remedy="None.")
-        models = FakeModels(dict.fromkeys(catalog.actions, number / 100))
-        return DecisionSetup(self._compiled(catalog), models, self.input)
-
-
-@pytest.mark.parametrize(("version", "asked"), [("1.2", 3), ("1.3", 3), ("1.8", 3), ("1.20", 9)])
-def test_a_candidate_is_as_it_was_believed_and_another_as_the_nearest_snapshot_says(
-    toy_domain, toy_catalog, ledger, now, version, asked
+def test_a_candidate_is_as_it_was_believed_and_another_as_the_models_say(
+    toy_domain, toy_catalog, ledger, now
 ):
     keep_catalog(ledger, toy_catalog, now)
     models = FakeModels({"call_back": 0.3, "discount": 0.2, "talk_plus": 0.1}, gamma=0.2)
-    models = replace(models, versions={"bandit": version})
     engine = engine_of(toy_catalog, toy_domain, ledger, {}, models)
     decide(engine, now, decision_id="d1", exclude=["discount"])
-    archive = ArchiveOfSnapshots(toy_domain, ledger)
-    rows = [
-        {"sequence": number, "base": "1", "published_at": now, "payload": b""}
-        for number in archive.kept
-    ]
-    ledger.write_now(lambda connection: connection.execute(tables.snapshots.insert(), rows))
+    archive = FakeArchive(toy_domain, ledger)
     read = LoggedDecisions(ledger, archive, toy_catalog, Counter()).read
     [[one]] = read(Period(EPOCH, None), now.replace(year=now.year + 1))
-    setup, exact = Repetition(ledger, archive, EvaluationTarget(toy_catalog, {}))._setup(
-        toy_catalog, {"bandit": version}
-    )
-    assert exact == (version == "1.3")
+    asked = FakeModels(dict.fromkeys(toy_catalog.actions, 0.07))
+    setup = archive.setup(toy_catalog, {"bandit": "1"}).with_models(asked)
     prediction, known = believed(one, changed(toy_catalog, attribution="even"), setup)
-    assert prediction.acceptance.tolist() == [0.3, asked / 100, asked / 100]
+    assert prediction.acceptance.tolist() == [0.3, 0.07, 0.07]
     assert known == {"call_back"}
     # Another prior than then is not what was believed.
     actions = toy_catalog.model_dump(mode="json", by_alias=True)["actions"]
     actions["call_back"]["prior"]["acceptance"] = 0.31
     prediction, known = believed(one, changed(toy_catalog, actions=actions), setup)
-    assert prediction.acceptance[0] == asked / 100 and not known
-
-
-def test_without_any_snapshot_the_version_itself_is_asked(ledger, archive, catalog, logged):
-    lost = ArchiveOfSnapshots(archive.domain, ledger)
-    repetition = Repetition(ledger, lost, EvaluationTarget(catalog, {}))
-    setup, exact = repetition._setup(catalog, {"bandit": "1.5"})
-    assert not exact
-    assert set(setup.models.expected.values()) == {0.0}
-    with pytest.raises(ModelMissing):
-        archive.lost = ("7",)
-        Repetition(ledger, archive, EvaluationTarget(catalog, {}))._setup(catalog, {"bandit": "7"})
+    assert prediction.acceptance[0] == 0.07 and not known
 
 
 def test_what_the_nearest_snapshot_was_asked_of_is_said(ledger, archive, catalog, logged):
     """All candidates but talk_plus, which is not for the app, were believed in."""
-    archive.lost = ("1",)
+    archive.stand_in = lambda catalog, versions: "the newest kept snapshot"
     actions = catalog.model_dump(mode="json", by_alias=True)["actions"]
     actions["talk_plus"]["treatments"] = actions["discount"]["treatments"]
     wider = changed(catalog, actions=actions)
-
-    class Nearest(Repetition):
-        def _setup(self, policy, versions):
-            return self._archive.setup(policy, {"bandit": "2"}), False
-
     for target, notes in ((wider, [NEAREST]), (changed(catalog, attribution="even"), [])):
-        repetition = Nearest(ledger, archive, EvaluationTarget(target, {}))
+        repetition = Repetition(ledger, archive, EvaluationTarget(target, {}))
         assert {tuple(repetition.evaluated(one).notes) for one in logged} == {tuple(notes)}
 
 
