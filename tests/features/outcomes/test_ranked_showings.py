@@ -74,9 +74,11 @@ def test_what_an_activation_withdrew_has_no_rank(shop):
         ([], [0.0, 0.0]),
         ([{"outcome": "rejected"}], [0.0, 0.0]),
         ([{"after": 8 * DAY}], [0.0, 0.0]),  # after the window of the call
+        ([{"after": 7 * DAY}], [0.0, 1.0]),  # at its end
         ([{"received_at": AS_OF + HOUR}], [0.0, 0.0]),
         ([{"after": HOUR}, {"after": 2 * HOUR}], [0.0, 1.0]),
         ([{"after": HOUR}, {"retracts": "o1"}], [0.0, 1.0]),  # it was looked at nevertheless
+        ([{"outcome": "rejected"}, {"retracts": "o1"}], [0.0, 0.0]),
         ([{"shared_id": "s"}], [0.0, 1.0]),
         ([{"shared_id": "s"}, {"shared_id": "s", "action_id": "discount"}], [1.0, 0.0]),
         ([{"shared_id": "s"}, {"shared_id": "t", "action_id": "discount"}], [1.0, 1.0]),
@@ -90,7 +92,8 @@ def test_an_acceptance_within_the_window_counts_once_and_a_shared_one_by_rank(sh
 
 
 def test_what_was_shown_later_or_long_before_is_not_read(shop):
-    for name, at in (("old", NOW - 21 * DAY), ("d1", NOW), ("late", AS_OF + HOUR)):
+    old = (("old", NOW - 21 * DAY), ("at the end", NOW - 20 * DAY))
+    for name, at in (*old, ("d1", NOW), ("late", AS_OF + HOUR)):
         decided(shop.ledger, name, at, BOTH)
     assert len(shop.read()) == 2  # 30 days are read
     assert days_read(shop.catalog) == 30
