@@ -150,7 +150,9 @@ class SnapshotPublisher:
             If another learner has published since the snapshot was packed.
         """
         newest = _newest(connection)
-        if packed.follows is not None and newest != packed.follows:
+        number = packed.number
+        is_late = newest is not None and number is not None and newest[0] > number
+        if is_late or (packed.follows is not None and newest != packed.follows):
             raise SnapshotConflict("another learner has published to this ledger")
         whole, sequence = packed.whole, packed.number
         if sequence is None:
@@ -172,9 +174,8 @@ class SnapshotPublisher:
         Reads first, so that the lock is taken only if there are some.
         """
         days = max((action.attribution_days for action in catalog.actions.values()), default=0.0)
-        if not superfluous(self._ledger.read(read_published), now, days):
-            return 0
-        return self._ledger.write_now(lambda c: thin_snapshots(c, now, days))
+        chosen = superfluous(self._ledger.read(read_published), now, days)
+        return self._ledger.write_now(partial(thin_snapshots, chosen=chosen)) if chosen else 0
 
     def _write_before(
         self, contents: Mapping[str, bytes], changed: Mapping[str, bytes]

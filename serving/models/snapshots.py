@@ -75,8 +75,9 @@ def snapshot_numbered(connection: sa.Connection, sequence: int) -> Snapshot | No
 
 def nearest_number(connection: sa.Connection, sequence: int) -> int | None:
     """Number of the newest kept snapshot whose number is not above one; None if there is none."""
-    column = tables.snapshots.c.sequence
-    query = sa.select(sa.func.max(column)).where(column <= sequence)
+    columns = tables.snapshots.c
+    mine = (columns.sequence <= sequence) & (columns.base != UNFINISHED)
+    query = sa.select(columns.sequence).where(mine).order_by(columns.sequence.desc()).limit(1)
     return connection.execute(query).scalar()
 
 

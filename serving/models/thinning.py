@@ -18,31 +18,30 @@ from serving.models.snapshots import UNFINISHED
 
 NEWEST = 200
 HOURLY = timedelta(days=2)
-AT_ONCE = 20  # snapshots that are deleted in one transaction, at most
+AT_ONCE = 10  # snapshots that are deleted in one transaction, at most
 ROWS_AT_ONCE = 100  # rows of actions; no further snapshot is deleted after so many
+BYTES_AT_ONCE = 1024 * 1024  # of payloads; one of an earlier release has all numbers of all actions
 PARTS_AT_ONCE = 8
 
 Published = tuple[int, datetime, str]  # number, time and base of a snapshot
 
 
-def thin_snapshots(connection: sa.Connection, now: datetime, longest_days: float) -> int:
-    """Delete some snapshots that are too many, and what no other snapshot has of theirs.
+def thin_snapshots(connection: sa.Connection, chosen: Sequence[int]) -> int:
+    """Delete some of the snapshots that are too many, and what no other snapshot has of theirs.
 
     Parameters
     ----------
-    longest_days
-        The longest attribution window.
+    chosen
+        Numbers of `superfluous`, the oldest first. They are chosen before the transaction: a home
+        of an earlier release has thousands of snapshots, and every decision waits meanwhile. What
+        is too many remains so.
 
     Returns
     -------
-    Number of the snapshots that were deleted. If it is not 0, there may be more of them.
+    Number of the snapshots that were deleted.
     """
-    found = read_published(connection)
-    chosen = superfluous(found, now, longest_days)[:AT_ONCE]
-    if not chosen:
-        return 0
     with _without_overwriting(connection):
-        return _delete(connection, [sequence for sequence, _, _ in found], chosen)
+        return _delete(connection, chosen)
 
 
 def read_published(connection: sa.Connection) -> list[Published]:
@@ -68,19 +67,27 @@ def _without_overwriting(connection: sa.Connection) -> Iterator[None]:
         connection.exec_driver_sql("PRAGMA secure_delete=ON")
 
 
-def _delete(connection: sa.Connection, left: list[int], chosen: Sequence[int]) -> int:
-    """Delete snapshots; ``left`` has the numbers of all. Return how many were deleted."""
+def _delete(connection: sa.Connection, chosen: Sequence[int]) -> int:
+    """Delete the first of some snapshots; return how many were deleted."""
     columns = tables.snapshots.c
-    deleted, n_rows = [], 0
-    for sequence in chosen:
-        if n_rows >= ROWS_AT_ONCE:
+    deleted: list[int] = []
+    n_rows = n_bytes = 0
+    for sequence in chosen[:AT_ONCE]:
+        if n_rows >= ROWS_AT_ONCE or n_bytes >= BYTES_AT_ONCE:
             break
-        place = left.index(sequence)
-        before, after = left[place - 1] if place else 0, left[place + 1]
-        connection.execute(tables.snapshots.delete().where(columns.sequence == sequence))
-        n_rows += _delete_rows(connection, before, after)
-        deleted.append(left.pop(place))
-    _delete_parts(connection, deleted)
+        mine = columns.sequence == sequence
+        length = connection.execute(sa.select(sa.func.length(columns.payload)).where(mine)).scalar()
+        if length is None:  # another learner has deleted it
+            continue
+        connection.execute(tables.snapshots.delete().where(mine))
+        before = sa.select(sa.func.max(columns.sequence)).where(columns.sequence < sequence)
+        after = sa.select(sa.func.min(columns.sequence)).where(columns.sequence > sequence)
+        around = connection.execute(before).scalar() or 0, connection.execute(after).scalar_one()
+        n_rows += _delete_rows(connection, *around)
+        n_bytes += length
+        deleted.append(sequence)
+    if deleted:
+        _delete_parts(connection, deleted)
     return len(deleted)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import sqlalchemy as sa
@@ -10,10 +12,16 @@ from features.ledger import tables
 from serving.models import snapshot_publisher, thinning
 from serving.models.model_arrays import model_bytes
 from serving.models.snapshot_publisher import SnapshotConflict, SnapshotPublisher
-from serving.models.snapshots import nearest_snapshot, newest_snapshot, snapshot_numbered
+from serving.models.snapshots import (
+    nearest_number,
+    nearest_snapshot,
+    newest_snapshot,
+    snapshot_numbered,
+)
 from tests.bandits import bandit, outcomes
 from training.bandit.bandit_state import BanditState, OutcomeBatch
 from training.bandit.encoder import Encoder
+from training.bandit.reward_model import RewardModel
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
 ROWS = np.array([[20.0], [60.0]] * 4)
@@ -58,8 +66,10 @@ def test_only_actions_that_changed_are_written(ledger, now):
     assert found.since == first
     assert model_bytes(found.model) == model_bytes(model)
     held = ledger.read(lambda c: snapshot_numbered(c, first))
+    before = model_bytes(held.model)
     onward = ledger.read(lambda c: newest_snapshot(c, "7", first, held))
     assert model_bytes(onward.model) == model_bytes(model)
+    assert model_bytes(held.model) == before, "decisions are made with it meanwhile"
     assert onward.model.encoder is held.model.encoder, "it was not read again"
 
 
@@ -98,18 +108,54 @@ def test_many_changed_rows_are_written_before_they_are_published(ledger, now, mo
     assert model_bytes(found.model) == model_bytes(model)
 
 
+def other_row(model: RewardModel, action: str) -> RewardModel:
+    """The model with other numbers of one action only."""
+    weights = model.weights.copy()
+    weights[:, model.actions.index(action)] += 1.0
+    return replace(model, weights=weights, projections=None)
+
+
 def test_rows_of_a_snapshot_that_was_never_published_are_of_no_other(ledger, now, monkeypatch):
     """The action changes in the lost snapshot and is back before the next one."""
     monkeypatch.setattr(snapshot_publisher, "PART_BYTES", 1)
-    publisher, state = SnapshotPublisher(ledger), a_state()
-    publish(publisher, ledger, now, state.model(PRIORS))
-    before = model_bytes(state.model(PRIORS))
-    lost = state.copied()
-    lost.learn(told("call", 1))
-    publisher.pack_model(lost.model(PRIORS), "7")
-    number = publish(publisher, ledger, now, state.model(PRIORS))
+    publisher, model = SnapshotPublisher(ledger), a_state().model(PRIORS)
+    publish(publisher, ledger, now, model)
+    lost = publisher.pack_model(other_row(model, "call"), "7")
+    assert written(ledger, lost.number) == ["call"]
+    number = publish(publisher, ledger, now, model)
     found = ledger.read(lambda c: snapshot_numbered(c, number))
-    assert model_bytes(found.model) == before
+    assert model_bytes(found.model) == model_bytes(model)
+    assert ledger.read(lambda c: nearest_number(c, lost.number)) == lost.number - 1
+
+
+def test_a_reader_goes_on_to_a_snapshot_that_was_written_whole(ledger, now, monkeypatch):
+    """Its rows are in parts, so those that were written since are not all that has changed."""
+    monkeypatch.setattr(snapshot_publisher, "PART_BYTES", 1)
+    model = a_state().model(PRIORS)
+    first = publish(SnapshotPublisher(ledger), ledger, now, model)
+    held = ledger.read(lambda c: newest_snapshot(c, "7", 0))
+    other = other_row(model, "call")
+    publish(SnapshotPublisher(ledger), ledger, now, other)
+    found = ledger.read(lambda c: newest_snapshot(c, "7", first, held))
+    assert model_bytes(found.model) == model_bytes(other)
+
+
+def test_a_snapshot_is_not_published_under_a_number_below_the_newest(ledger, now, monkeypatch):
+    """No worker would read it, and thinning may have deleted what was written under it."""
+    monkeypatch.setattr(snapshot_publisher, "PART_BYTES", 5_000)
+    mine, other, model = (
+        SnapshotPublisher(ledger),
+        SnapshotPublisher(ledger),
+        a_state().model(PRIORS),
+    )
+    packed = mine.pack_model(model, "7")
+    assert packed.number is not None
+    assert packed.follows is None
+    newest = publish(other, ledger, now, model)
+    with pytest.raises(SnapshotConflict):
+        ledger.write_now(lambda c: mine.publish(c, "7", packed, now))
+    mine.forget()
+    assert publish(mine, ledger, now, model) > newest
 
 
 def test_a_snapshot_does_not_follow_one_of_another_learner(ledger, now):

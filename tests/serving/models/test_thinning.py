@@ -18,7 +18,7 @@ from serving.models import snapshot_publisher, thinning
 from serving.models.model_arrays import model_bytes
 from serving.models.snapshot_publisher import SnapshotPublisher
 from serving.models.snapshots import PARTS, Snapshot, nearest_snapshot, newest_snapshot
-from serving.models.thinning import NEWEST, superfluous, thin_snapshots
+from serving.models.thinning import NEWEST, read_published, superfluous, thin_snapshots
 from training.arrays import pack, unpack
 from training.bandit.encoder import Encoder
 from training.bandit.reward_model import RewardModel
@@ -78,7 +78,8 @@ class Shop:
         self.published[number] = model_bytes(model)
 
     def thin(self, longest_days: float = 3.0) -> int:
-        return self.ledger.write_now(lambda c: thin_snapshots(c, self.now, longest_days))
+        chosen = superfluous(self.ledger.read(read_published), self.now, longest_days)
+        return self.ledger.write_now(lambda c: thin_snapshots(c, chosen))
 
     def kept(self) -> list[int]:
         columns = tables.snapshots.c
@@ -227,6 +228,45 @@ def test_at_most_some_are_deleted_at_once(ledger, monkeypatch):
     assert [shop.thin() for _ in range(4)] == [2, 2, 1, 0]
     assert shop.kept() == [6]
     shop.check()
+    shop.check_that_nothing_else_is_left()
+
+
+def test_at_most_a_megabyte_of_payloads_is_deleted_at_once(ledger, monkeypatch):
+    """Each snapshot of an earlier release has all numbers of all actions."""
+    monkeypatch.setattr(thinning, "NEWEST", 1)
+    monkeypatch.setattr(thinning, "BYTES_AT_ONCE", 2_000)
+    shop = Shop(ledger, NOON)
+    row = {"base": "1", "published_at": NOON, "payload": b"-" * 1_000}
+    ledger.write_now(lambda c: c.execute(tables.snapshots.insert(), [row] * 6))
+    assert [shop.thin() for _ in range(4)] == [2, 2, 1, 0]
+
+
+def test_snapshots_that_another_learner_has_deleted_are_left_out(ledger, monkeypatch):
+    monkeypatch.setattr(thinning, "NEWEST", 1)
+    shop = Shop(ledger, NOON)
+    for number in range(4):
+        shop.values = [number, 0, 0]
+        shop.publish()
+    assert ledger.write_now(lambda c: thin_snapshots(c, [1, 2])) == 2
+    assert ledger.write_now(lambda c: thin_snapshots(c, [1, 2])) == 0
+    assert ledger.write_now(lambda c: thin_snapshots(c, [1, 2, 3])) == 1
+    shop.check()
+    shop.check_that_nothing_else_is_left()
+
+
+def test_rows_before_a_snapshot_that_was_written_whole_go(ledger, monkeypatch):
+    """The whole one has its rows in parts, so no later row stands for them."""
+    monkeypatch.setattr(thinning, "NEWEST", 1)
+    monkeypatch.setattr(snapshot_publisher, "PART_BYTES", 1)
+    shop = Shop(ledger, NOON)
+    for values in ([1, 1, 1], [1, 2, 1], [3, 3, 3]):
+        shop.values = values
+        shop.publish()
+    shop.restart()
+    shop.values = [4, 4, 4]
+    shop.publish()
+    while shop.thin():
+        shop.check()
     shop.check_that_nothing_else_is_left()
 
 
