@@ -49,6 +49,7 @@ from serving.learn.stored_state import (
 from serving.learn.updates import BanditUpdates, FittedTrees
 from serving.models.snapshot_publisher import SnapshotPublisher
 from training.bandit.artifact import Bandit
+from training.bandit.bandit_state import BanditState
 from training.params import TrainingParams
 
 log = logging.getLogger(__name__)
@@ -131,7 +132,7 @@ class Learner:
         # The credits of the ledger are those before this step; the changes follow.
         recounted = self._recounts.next_state(state.base, state.bandit, changes.shown_first, delays)
         if recounted is not None:
-            state = replace(state, base=self._recounts.base, bandit=recounted, is_new=True)
+            state = _counted_anew(state, self._recounts.base, recounted)
         if state.is_new or any(one.old != one.new for one in changes.credits):
             self._commit(state, now, changes)
         elif any(changes):  # a click, say, or an outcome of no_action: no credit is another
@@ -174,7 +175,7 @@ class Learner:
         if self._recounts.begin_on(base, imported, shown, self._delays):
             return False  # the steps go on meanwhile
         recounted = self._updates.recounted(imported, shown, self._delays)
-        self._commit(replace(state, base=base, bandit=recounted, is_new=True), now)
+        self._commit(_counted_anew(state, base, recounted), now)
         self.publish(now)
         log.info("Learning on top of bandit %s", base)
         return True
@@ -276,3 +277,12 @@ class Learner:
         except RevisionConflict:
             self._state = None
             raise
+
+
+def _counted_anew(state: LearnerState, base: str, bandit: BanditState) -> LearnerState:
+    """The state with all credits counted again.
+
+    Sums that an earlier release left in the ledger are of no use then: the steps that follow are of
+    another base, or of another encoder.
+    """
+    return replace(state, base=base, bandit=bandit, is_new=True, is_old=False)

@@ -22,7 +22,7 @@ from serving.learn.stored_state import (
 from serving.learn.updates import BanditUpdates
 from serving.models.served_models import PRIOR
 from tests.bandits import PLAIN
-from tests.serving.learn.test_learner import HOUR, PARAMS, Shop
+from tests.serving.learn.test_learner import HOUR, PARAMS, Shop, a_champion
 from tests.serving.learn.test_learner_encoding import same, show, stored
 from training.arrays import pack, unpack
 from training.bandit.bandit_state import BanditState
@@ -99,6 +99,19 @@ def test_where_no_checkpoint_can_be_written_the_ledger_keeps_the_state_of_before
     shop.folder.unlink()
     learner.learn(shop.now + HOUR)
     assert kept(shop) is None and stored(shop).counted == 11
+
+
+def test_sums_of_an_earlier_release_are_not_gone_on_from_under_another_champion(shop):
+    """No checkpoint can be written: after a restart all is counted again on top of the champion."""
+    put_back(shop, stored(shop).to_bytes())
+    shop.folder.write_text("a file where the folder should be")
+    champion = a_champion("4", accepted=0.5, n=10)
+    learner = shop.learner(champion)
+    assert learner.rebase(shop.now + HOUR)
+    show(shop, range(9, 11))
+    learner.step(shop.now + HOUR)
+    again = shop.learner(champion)
+    assert (again.counted, kept(shop)) == (10 + 11, None)
 
 
 def test_a_state_of_a_former_format_is_counted_again_from_the_credits(shop):
