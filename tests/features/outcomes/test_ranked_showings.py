@@ -91,6 +91,20 @@ def test_an_acceptance_within_the_window_counts_once_and_a_shared_one_by_rank(sh
     assert [one[-1] for one in shop.read()] == accepted
 
 
+def test_of_several_acceptances_of_a_showing_the_largest_counts(shop):
+    worth = {"accepted": 1.0, "clicked": 0.25}
+    outcomes = {name: {"acceptance": one} for name, one in worth.items()}
+    shop.catalog = changed(shop.catalog, outcomes=outcomes)
+    decided(shop.ledger, "d1", NOW, BOTH)
+    decided(shop.ledger, "d2", NOW, BOTH)
+    for outcome in ("accepted", "clicked"):
+        shop.tell("d1", "discount", outcome=outcome)
+    for outcome in ("clicked", "accepted"):
+        shop.tell("d1", "call_back", outcome=outcome)
+    shop.tell("d2", "discount", outcome="clicked")
+    assert [one[-1] for one in shop.read()] == [1.0, 1.0, 0.25, 0.0]
+
+
 def test_what_was_shown_later_or_long_before_is_not_read(shop):
     old = (("old", NOW - 21 * DAY), ("at the end", NOW - 20 * DAY))
     for name, at in (*old, ("d1", NOW), ("late", AS_OF + HOUR)):
