@@ -80,7 +80,10 @@ def _showings(
 ) -> list[_Showing]:
     found = []
     for row in connection.execute(_DECISIONS, sample):
-        believed = shown_beliefs(row, from_json(row.record))
+        try:
+            believed = shown_beliefs(row, from_json(row.record))
+        except ValueError:  # bytes of one decision are damaged: the others tell of the looks
+            continue
         found += [
             _Showing(one, row.channel, believed[one.action_id][0])
             for one in shown_by(row)

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import numpy as np
 import pytest
+import sqlalchemy as sa
 
 from features.ledger import tables
 from features.outcomes import ranked_showings
@@ -89,6 +90,14 @@ def test_an_acceptance_within_the_window_counts_once_and_a_shared_one_by_rank(sh
     for fields in told:
         shop.tell("d1", **{"action_id": "call_back"} | fields)
     assert [one[-1] for one in shop.read()] == accepted
+
+
+def test_a_decision_whose_beliefs_are_damaged_is_left_out(shop):
+    decided(shop.ledger, "d1", NOW, BOTH)
+    decided(shop.ledger, "d2", NOW, {"talk_plus": 14, **BOTH})
+    damaged = sa.update(tables.decisions).where(tables.decisions.c.decision_id == "d2")
+    shop.ledger.write_now(lambda c: c.execute(damaged.values(believed=b"\x02damaged")))
+    assert [one[1] for one in shop.read()] == ["discount", "call_back"]
 
 
 def test_of_several_acceptances_of_a_showing_the_largest_counts(shop):
