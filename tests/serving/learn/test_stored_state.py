@@ -254,6 +254,16 @@ def test_where_nothing_was_learned_since_steps_and_older_sums_are_gone_in_the_en
     same(again(shop).bandit, learner.version().state)
 
 
+def test_a_step_of_the_same_number_by_another_learner_is_noticed(shop):
+    """As where the ledger was put back, and another learner has gone on from there."""
+    learner = shop.learner()
+    update = tables.learner_state.update().values(token="of another")
+    shop.ledger.write_now(lambda c: c.execute(update))
+    show(shop, range(9, 11))
+    with pytest.raises(RevisionConflict):
+        learner.learn(shop.now + HOUR)
+
+
 def test_two_learners_with_homes_of_their_own_go_on_from_each_other(shop, tmp_path):
     params = (shop.ledger, shop.domain, shop.catalog, PARAMS, lambda: None)
     pair = [Learner(*params, tmp_path / name) for name in ("one", "other")]
