@@ -10,6 +10,7 @@ from features.ledger import tables
 from serving.learn.learner import Learner
 from serving.learn.set_aside import (
     IN_A_ROW,
+    TRIES,
     StepSize,
     learner_set_aside_sentence,
     read_learner_set_aside,
@@ -154,3 +155,12 @@ def test_the_sentence_names_some_decisions_and_says_what_becomes_of_them():
     )
     many = learner_set_aside_sentence(1_200, [("d3", "KeyError"), ("d4", "KeyError")])
     assert "1,200 decisions are set aside" in many and "'d4' (KeyError), ...;" in many
+
+
+def test_decisions_that_fail_again_after_a_restart_are_not_taken_for_a_failure_of_all():
+    """Each was set aside before, so it fails alone; a new one is still set aside after them."""
+    size, error = StepSize(1), ValueError()
+    for _ in range(IN_A_ROW + 5):
+        assert size.gives_up(error, 1, is_retried=True)
+        size.went_on(has_learned=False)
+    assert [size.gives_up(error, 1, is_retried=False) for _ in range(TRIES)] == [False, False, True]
