@@ -185,3 +185,14 @@ def test_what_is_activated_first_counts_for_the_rest(toy_domain, toy_catalog, le
     assert [(one.action_id, one.rule) for one in answer.removed] == [
         ("call_back", "contact_policy.caps.0")
     ]
+
+
+def test_several_actions_that_an_activation_shows_are_read_for_the_looks(engine, ledger, now):
+    made = decide(engine, now, decision_id="d1", activate=False, slots=2)
+    assert [one.action_id for one in made.actions] == ["discount", "call_back"]
+    assert row(ledger, "d1").slots_shown is None
+    assert len(shown(engine, "d1", now + timedelta(hours=1)).activated) == 2
+    assert row(ledger, "d1").slots_shown == 2
+    decide(engine, now, decision_id="d2", customer_id="c2", activate=False)
+    assert len(shown(engine, "d2", now + timedelta(hours=1)).activated) == 1
+    assert row(ledger, "d2").slots_shown is None

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
+import numpy as np
 import pytest
 
+from serving.decide import choice
 from tests.serving.fakes import (
     EXPECTED,
     FakeModels,
@@ -77,3 +81,19 @@ def test_explain_lists_what_was_removed_with_the_rules(engine, ledger, now):
 def test_without_explain_the_removed_are_in_the_record_only(engine, ledger, now):
     assert decide(engine, now, exclude=("discount",)).removed is None
     assert record(ledger)["removed"] == {"discount": "request.exclude"}
+
+
+def test_what_a_lower_rank_spends_of_a_volume_costs_as_much_as_at_the_first():
+    """0.4 x (1.0 + 0.5) - 0.5 - 0.3, and 0.4 x 0.5: a showing is spent, seen or not."""
+    scored = SimpleNamespace(priority=np.array([1.0, 0.5]), priority_deviation=np.array([0.2, 0.1]))
+    limits = SimpleNamespace(
+        pacing_result=SimpleNamespace(prices=np.array([0.3, 0.0])),
+        adjusted=np.array([0.7, 0.5, 0.0]),
+    )
+    setup = SimpleNamespace(compiled=SimpleNamespace(cost=np.array([0.5, 0.0])))
+    inputs = SimpleNamespace(looks=(1.0, 0.4))
+    at_rank = [choice._at_rank(setup, inputs, scored, limits, rank) for rank in (1, 2)]
+    assert at_rank[0][0].tolist() == [0.7, 0.5, 0.0]
+    assert at_rank[0][1].tolist() == [0.2, 0.1, 0.0]
+    assert at_rank[1][0] == pytest.approx([-0.2, 0.2, 0.0])
+    assert at_rank[1][1] == pytest.approx([0.08, 0.04, 0.0])
