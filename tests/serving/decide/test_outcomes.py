@@ -105,6 +105,12 @@ def test_after_an_activation_that_kept_one_action_that_one_is_meant(tell, ledger
     assert [row.action_id for row in rows(ledger)] == kept
 
 
+def test_what_showed_nothing_is_never_withdrawn_by_an_activation(tell, ledger, now):
+    decided(ledger, "d3", now, {}, activation=json.dumps({"activated": []}))
+    tell(decision_id="d3", outcome="rejected")
+    assert [row.action_id for row in rows(ledger)] == ["no_action"]
+
+
 def test_an_outcome_may_speak_of_a_lower_rank(tell, ledger):
     tell(action_id="discount")
     assert rows(ledger)[0].action_id == "discount"
