@@ -152,7 +152,9 @@ class BackgroundTasks:
         # Before all that wait: a long queue does not mean that the ledger cannot be written.
         write = self._components.ledger.write(lambda connection: None, first=True)
         try:
-            await asyncio.wait_for(write, LEDGER_WITHIN_S)
+            # Not `wait_for`, which loses a cancellation that comes when the write is done.
+            async with asyncio.timeout(LEDGER_WITHIN_S):
+                await write
             self._ledger_problem = ""
         except Exception as error:
             log.exception("The ledger cannot be written")

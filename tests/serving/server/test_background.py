@@ -196,3 +196,17 @@ def test_the_ledger_is_closed_whatever_fails_before(server, monkeypatch):
     with pytest.raises(LedgerClosed):
         server.components.ledger.submit(lambda _: 1)
     monkeypatch.undo()
+
+
+def test_a_check_of_the_ledger_is_cancelled_also_when_its_write_is_just_done(server, monkeypatch):
+    async def run() -> bool:
+        written = asyncio.get_running_loop().create_future()
+        monkeypatch.setattr(server.components.ledger, "write", lambda *_, **__: written)
+        check = asyncio.create_task(server.tasks._check_ledger())
+        await asyncio.sleep(0)
+        written.set_result(None)
+        check.cancel()
+        await asyncio.wait([check])
+        return check.cancelled()
+
+    assert asyncio.run(run())
