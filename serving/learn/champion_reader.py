@@ -28,15 +28,13 @@ log = logging.getLogger("nba.learner")
 AT_ONCE = 20_000  # shown decisions, up to which all credits are counted again within a step
 CHUNK = 250  # decisions that are counted between two pauses, where there are more
 PAUSE = 2.0  # so many times as long as the chunk took, so that steps go on at their speed
+PAUSE_BEHIND = 12.0  # the same while decisions wait for the steps: a newer encoder can wait longer
 
 ReadChampion = Callable[[], tuple[str, Bandit] | None]
 
 
 class ChampionReader:
     """Reads the champion of the bandit; its files only when it is another than before.
-
-    The learner asks every few seconds whether there is another, and the files take longer to read
-    than the learner needs for all else that it does meanwhile.
 
     Parameters
     ----------
@@ -53,10 +51,7 @@ class ChampionReader:
         self._last: tuple[str, Bandit] | None = None
 
     def __call__(self) -> tuple[str, Bandit] | None:
-        """Return version and bandit; None if there is none or MLflow does not answer.
-
-        Nobody may change the bandit: the same one is returned again.
-        """
+        """Return version and bandit, which nobody may change; None if MLflow has or tells none."""
         first, self._first = self._first, None
         try:
             if first is not None and first[1].is_dir():
@@ -136,8 +131,8 @@ class Recount:
         None until all credits are counted.
     failed : bool
         The credits could not be counted.
-    is_dropped : bool
-        Set to end the thread, as nobody will use the state.
+    is_dropped, is_behind : bool
+        Set to end the thread, as nobody will use the state; and to let it take less of the time.
     """
 
     def __init__(
@@ -145,7 +140,7 @@ class Recount:
     ) -> None:
         self.shown = shown
         self.state: BanditState | None = None
-        self.failed = self.is_dropped = False
+        self.failed = self.is_dropped = self.is_behind = False
         self._updates = updates
         self._given = imported, shown, delays
         self._counted: BanditState | None = None
@@ -162,7 +157,8 @@ class Recount:
             for _ in self.chunks():
                 if self.is_dropped:
                     return
-                time.sleep(PAUSE * (time.perf_counter() - began_s))
+                pause = PAUSE_BEHIND if self.is_behind else PAUSE
+                time.sleep(pause * (time.perf_counter() - began_s))
                 began_s = time.perf_counter()
         except Exception:  # it is none of the steps', which go on
             log.exception("The credits cannot be counted again; encoding goes on as before")
@@ -287,6 +283,11 @@ class Recounts:
             return
         with self._running.step(changes):
             yield
+
+    def give_way(self, more_waits: bool) -> None:
+        """Tell a recount that runs whether decisions wait for the steps."""
+        if self._running is not None:
+            self._running.is_behind = more_waits
 
     def drop(self) -> None:
         """Use no recount that runs: another learner has written, or the base is another."""

@@ -124,6 +124,7 @@ class Learner:
             self._size.went_on(has_learned=False)
             return True
         self._size.went_on(has_learned=True)
+        self._recounts.give_way(batch.is_full)
         return batch.is_full
 
     def _learn(self, batch: Batch, now: datetime) -> None:
@@ -185,9 +186,9 @@ class Learner:
         """Number of outcomes learned, with the imported ones."""
         return self._current().bandit.counted
 
-    def wants_trees(self) -> bool:
+    def wants_trees(self, growth: float = 0.0) -> bool:
         """True if enough was learned since the trees were fitted, to fit them again."""
-        return self._current().bandit.wants_trees()
+        return self._current().bandit.wants_trees(growth)
 
     def fit_trees(self) -> FittedTrees:
         """Fit trees to the newest shown decisions; takes seconds.

@@ -36,6 +36,7 @@ LogVersion = Callable[[Bandit], str]
 # The steps since the last but one checkpoint hold features of customers, though not who they are:
 # for twice this time. Forgetting a customer empties them at once.
 CHECKPOINT_EVERY_S = 60.0
+GROWTH_BEHIND = 2.0  # outcomes, so many times as many, until trees are fitted while more waits
 LOOK_EVERY_S = 5.0  # at what was forgotten, and at the clock
 CLOCK_TOLERANCE = timedelta(seconds=1)
 CHECKPOINTS = 1 / 20  # of the time, at most
@@ -73,20 +74,23 @@ class LearnerMaintenance:
         self._took_s = 0.0
         self._clock: Future[None] | None = None
 
-    def check(self, now: datetime, now_s: float) -> None:
+    def check(self, now: datetime, now_s: float, more_waits: bool = False) -> None:
         """Start the tasks that are due, and use the results of those that are done; does not wait.
 
         Parameters
         ----------
         now_s : float
             Monotonic time, in seconds.
+        more_waits : bool
+            Decisions wait for the steps: trees are fitted more seldom then, as it takes seconds.
         """
         self._keep_checkpoints(now, now_s)
         if self._trees is not None and self._trees.done():
             done, self._trees = self._trees, None
             self._learner.adopt_trees(done.result(), now)
             log.info("Trees were fitted again")
-        if self._trees is None and self._learner.wants_trees():
+        growth = GROWTH_BEHIND if more_waits else 0.0
+        if self._trees is None and self._learner.wants_trees(growth):
             self._trees = self._pool.submit(self._learner.fit_trees)
         if self._version is not None and self._version.done():
             finished, self._version = self._version, None

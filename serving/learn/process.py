@@ -132,7 +132,7 @@ class Rounds:
             learner.publish(utc_now())
             took_s = monotonic_s() - began_s
             self._next_publish_s = began_s + max(settings.learn_every_s, took_s / PUBLISHING)
-        self._maintenance.check(utc_now(), monotonic_s())
+        self._maintenance.check(utc_now(), monotonic_s(), more)
         return 0.0 if more else settings.learn_every_s
 
 

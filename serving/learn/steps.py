@@ -31,7 +31,7 @@ from serving.learn.credits import (
 from serving.learn.set_aside import all_set_aside, set_aside, set_aside_among, take_back
 
 CLOCK = "learner clock"  # key in `meta`: the latest time of a step, microseconds since 1970
-AT_ONCE = 200  # decisions of a step, at most
+AT_ONCE = 500  # decisions of a step, at most: the lock is held for some 5 ms
 # Decisions that share an outcome with those of a step, at most, if the step has several decisions.
 SHARERS = 1_000
 

@@ -163,10 +163,16 @@ class BanditState:
         self.counted = imported.counted
         self.use_trees(imported.trees, imported.fitted_on)
 
-    def wants_trees(self) -> bool:
-        """Tell if enough outcomes came since the last fit of the trees to fit them again."""
+    def wants_trees(self, growth: float = 0.0) -> bool:
+        """Tell if enough outcomes came since the last fit of the trees to fit them again.
+
+        Parameters
+        ----------
+        growth
+            At least so many times as many; that of the parameters if it is more.
+        """
         trees = self.params.trees
-        return self.counted >= max(trees.at_least, trees.growth * self.fitted_on)
+        return self.counted >= max(trees.at_least, max(trees.growth, growth) * self.fitted_on)
 
     def fit_trees(self, outcomes: OutcomeBatch, counted: float) -> BoostedTrees | None:
         """Fit trees on some outcomes; keep the earlier ones if those do not differ.

@@ -151,3 +151,17 @@ def test_a_promoted_champion_is_counted_on_beside_the_steps_and_then_built_on(sh
     assert found.encoder.features == ("age_years",) and found.encoder.center.tolist() == [40.0]
     assert found.counted == learner.counted == 10 + 12 + number + 1
     assert not learner.rebase(shop.now + HOUR) and len(beside.started) == 1
+
+
+def test_a_recount_takes_less_of_the_time_while_decisions_wait(monkeypatch):
+    class Chunks(champion_reader.Recount):
+        def chunks(self):
+            for behind in (False, True, False):
+                self.is_behind = behind
+                yield
+
+    pauses, times = [], iter([0.0, 1.0, 1.0, 2.0, 2.0, 3.0, 3.0])
+    monkeypatch.setattr(champion_reader.time, "perf_counter", lambda: next(times))
+    monkeypatch.setattr(champion_reader.time, "sleep", pauses.append)
+    Chunks(None, None, 8, None).run()
+    assert pauses == [champion_reader.PAUSE, champion_reader.PAUSE_BEHIND, champion_reader.PAUSE]

@@ -177,7 +177,8 @@ class Busy:
         self.done.append("publish")
         self.now_s += self.publishing_s
 
-    def check(self, now: object, now_s: float) -> None:
+    def check(self, now: object, now_s: float, more_waits: bool) -> None:
+        assert more_waits == (self.full >= 0)
         self.done.append("check")
 
     def changed(self) -> None:

@@ -225,6 +225,8 @@ def test_trees_are_wanted_when_enough_is_new():
     assert not state.wants_trees()
     state.learn(some_outcomes(18, 300))
     assert state.wants_trees()
+    assert state.wants_trees(growth=2.0)  # exactly twice as many
+    assert not state.wants_trees(growth=2.1)
 
 
 def test_trees_of_outcomes_that_do_not_differ_leave_the_earlier_ones():
