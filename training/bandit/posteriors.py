@@ -32,7 +32,7 @@ WEIGHTS_GROWTH = 1.05  # stacking weights and noise are updated at so many times
 STALE = 0.02  # an action is solved again when it has so many times as many outcomes
 DRIFTED = 0.02  # and when old outcomes have decayed by this share
 REMIXED = 0.01  # all variances are mixed again when a share in them has changed by more
-AT_ONCE = 80  # actions that are solved again, at most, because of decay alone
+AT_ONCE = 40  # actions that are solved again, at most, because of decay alone
 GROUP_WEIGHT = 20.0  # outcomes of its own after which an action is half free of its group
 DRIFT_PRIOR = 30.0  # precision, in outcomes, of the prior that an action's level has not changed
 
