@@ -17,6 +17,7 @@ def test_an_estimate_without_support_has_no_figures_but_a_note():
         currency="eur",
         decisions=40,
         customers=30,
+        several_slots=0,
         decided=0.2,
         estimates=[UNSUPPORTED],
         gain=None,

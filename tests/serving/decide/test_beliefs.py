@@ -89,5 +89,5 @@ def test_beliefs_of_a_later_program_are_refused():
     some = np.zeros(0, dtype=np.intp)
     packed = Beliefs(3, some, empty, empty, np.ones(1), some, np.zeros((0, 3))).to_bytes()
     assert Beliefs.from_bytes(packed).experts.shape == (0, 3)
-    with pytest.raises(ValueError, match="format 2"):
+    with pytest.raises(ValueError, match="format 02"):
         Beliefs.from_bytes(b"\x02" + packed[1:])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import sqlalchemy as sa
 
-from features.errors import LedgerDown
+from features.errors import LedgerDown, NotRepeatable
 from features.ledger import tables
 from serving.learn.learner import Learner
 from serving.learn.set_aside import (
@@ -54,7 +54,7 @@ def rounds(shop: Shop, learner: Learner, most: int = 30) -> int:
     for _ in range(most):
         try:
             learner.learn(shop.now + HOUR)
-        except ValueError:
+        except NotRepeatable:
             failed += 1
         if not shop.ledger.read(lambda c: next_batch(c, shop.now + HOUR, 1)).decision_ids:
             return failed
@@ -71,7 +71,7 @@ def test_the_decision_that_fails_is_found_and_set_aside_and_the_others_are_learn
         ("d4", "discount"),
     }
     count, [(name, problem)] = shop.ledger.read(read_learner_set_aside)
-    assert (count, name) == (1, "d3") and problem == "ValueError in columns.py"
+    assert (count, name) == (1, "d3") and problem == "NotRepeatable in columns.py"
     assert shop.ledger.read(lambda c: unlearned_outcomes(c, 9)) == {}
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import bentoml
 import pytest
+from pydantic_core import from_json, to_json
 
 from features.business.domain import load_domain
 from features.errors import (
@@ -32,6 +33,7 @@ from features.errors import (
 from features.identity.candidates import MergeCandidate, note_candidates
 from features.identity.keys import KeyNormalizer
 from features.journeys.events import parse_event
+from features.ledger.columns import packed_json, unpacked_json
 from features.ledger.ledger import Ledger
 from features.settings import GROCERY
 from serving.access.scopes import KeyScope, requires
@@ -266,8 +268,11 @@ def server(first_day_server: Server) -> Server:
     _note_candidates(file)
     assert first_day_server.post("/v1/merge_candidates", {**PAIR, "decision": "refuse"})[0] == 200
     with closing(sqlite3.connect(file, isolation_level=None)) as ledger:
-        lost = "UPDATE decisions SET record = json_set(record, '$.catalog', 'lost')"
-        ledger.execute(f"{lost} WHERE decision_id = 'api-9'")
+        [kept] = ledger.execute(
+            "SELECT record FROM decisions WHERE decision_id = 'api-9'"
+        ).fetchone()
+        lost = packed_json(to_json(from_json(unpacked_json(kept)) | {"catalog": "lost"}))
+        ledger.execute("UPDATE decisions SET record = ? WHERE decision_id = 'api-9'", (lost,))
         removed = "UPDATE decisions SET answer = NULL, features = NULL"  # as retention does
         ledger.execute(f"{removed} WHERE decision_id = 'api-8'")
     return first_day_server
