@@ -22,7 +22,7 @@ serve: $(DONE)  ## Import the data, train the models, and start the server on po
 	$(BIN)/nba quickstart
 	$(BIN)/nba serve
 
-test: $(DONE)  ## Run the whole test suite (13 minutes).
+test: $(DONE)  ## Run the whole test suite (14 minutes).
 	$(BIN)/python -m pytest -n 2 --dist loadfile --durations=10
 
 test-fast: $(DONE)  ## Run the quick tests that start no other process (90 seconds).
