@@ -36,6 +36,7 @@ from features.business.domain import Domain, load_domain
 from features.errors import ModelMissing, NbaError
 from features.journeys.model_input import ModelInput
 from features.journeys.state import State
+from features.ledger import tables
 from features.ledger.ledger import Ledger
 from features.settings import GROCERY
 from features.store.feast_store import CustomerFeatures
@@ -173,6 +174,8 @@ class FortyDays:
         catalog = load_catalog(_catalog(folder, name, actions), domain)
         ledger = Ledger(f"sqlite:///{folder / 'ledger.db'}")
         keep_catalog(ledger, catalog, BEGIN)
+        # The same draws in each run: with the ids of decisions, the secret seeds them.
+        ledger.write_now(lambda c: tables.set_meta(c, tables.DRAW_SECRET, f"forty days {seed}"))
         registry: Any = NoRegistry()
         watcher = ModelWatcher(registry, ledger, domain, catalog, params)
         watcher.refresh()
@@ -207,6 +210,7 @@ class FortyDays:
             "channel": channel,
             "slots": int(self.rng.choice([1, 1, 1, 2, 3])),
             "placement": "home",
+            "decision_id": f"{int(self.rng.integers(2**62)):032x}",
         }
         return asyncio.run(self.engine.decide(DecideRequest.model_validate(asked), now))
 
