@@ -81,13 +81,6 @@ def nearest_number(connection: sa.Connection, sequence: int) -> int | None:
     return connection.execute(query).scalar()
 
 
-def nearest_snapshot(connection: sa.Connection, sequence: int) -> Snapshot | None:
-    """The newest kept snapshot whose number is not above one; None if there is none."""
-    columns = tables.snapshots.c
-    query = _finished().where(columns.sequence <= sequence)
-    return _read(connection, query.order_by(columns.sequence.desc()).limit(1))
-
-
 def _finished() -> sa.Select[Any]:
     return sa.select(tables.snapshots).where(tables.snapshots.c.base != UNFINISHED)
 

@@ -165,3 +165,13 @@ def test_a_recount_takes_less_of_the_time_while_decisions_wait(monkeypatch):
     monkeypatch.setattr(champion_reader.time, "sleep", pauses.append)
     Chunks(None, None, 8, None).run()
     assert pauses == [champion_reader.PAUSE, champion_reader.PAUSE_BEHIND, champion_reader.PAUSE]
+
+
+def test_a_recount_is_told_whether_decisions_wait(shop, monkeypatch):
+    monkeypatch.setattr("serving.learn.learner.AT_ONCE", 4)
+    learner, told = shop.learner(), []
+    monkeypatch.setattr(learner._recounts, "give_way", told.append)
+    show(shop, range(6))
+    answers = [learner.learn(shop.now + HOUR) for _ in range(4)]
+    assert told == answers
+    assert answers[0] and not answers[-1]

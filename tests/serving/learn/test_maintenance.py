@@ -11,7 +11,12 @@ import sqlalchemy as sa
 from features.ingest.erasure import Erasure
 from features.ledger import tables
 from serving.learn.learner import Learner
-from serving.learn.maintenance import LearnerMaintenance, _was_ahead, log_to_registry
+from serving.learn.maintenance import (
+    GROWTH_BEHIND,
+    LearnerMaintenance,
+    _was_ahead,
+    log_to_registry,
+)
 from serving.learn.steps import read_changes
 from tests.serving.learn.test_learner import (
     DAY,
@@ -24,6 +29,7 @@ from tests.serving.learn.test_learner import (
 )
 from tests.training.pipeline.test_registry import on_sqlite
 from training.bandit.artifact import Bandit
+from training.params import load_params
 
 TREES = PARAMS.bandit.trees.model_copy(update={"at_least": 60, "growth": 2.0, "newest": 1000})
 GROWN = PARAMS.model_copy(update={"bandit": PARAMS.bandit.model_copy(update={"trees": TREES})})
@@ -70,6 +76,17 @@ def test_trees_are_fitted_when_enough_was_learned_and_not_before(shop):
     version = again.version()  # a restarted one has them
     assert version is not None and version.state.trees is not None
     assert not again.wants_trees() and again.fit_trees().trees is not None
+
+
+def test_trees_are_fitted_more_seldom_while_decisions_wait(shop, monkeypatch):
+    """A fit takes seconds, and a learner that is behind has none to spare."""
+    learner, asked = shop.learner(), list[float]()
+    monkeypatch.setattr(learner, "wants_trees", lambda growth: bool(asked.append(growth)))
+    maintenance = LearnerMaintenance(learner, log_version=lambda bandit: "", every_s=1e9, now_s=0.0)
+    maintenance.check(shop.now, 1.0)
+    maintenance.check(shop.now, 1.0, more_waits=True)
+    maintenance.close()
+    assert asked == [0.0, GROWTH_BEHIND] and load_params().bandit.trees.growth < GROWTH_BEHIND
 
 
 def test_a_version_is_logged_when_it_is_time_and_something_was_learned(shop):

@@ -14,7 +14,6 @@ from serving.models.model_arrays import model_bytes
 from serving.models.snapshot_publisher import SnapshotConflict, SnapshotPublisher
 from serving.models.snapshots import (
     nearest_number,
-    nearest_snapshot,
     newest_snapshot,
     snapshot_numbered,
 )
@@ -101,7 +100,7 @@ def test_many_changed_rows_are_written_before_they_are_published(ledger, now, mo
     assert (packed.changed, written(ledger, number)) == ({}, ["call", "gift"])
     assert ledger.read(lambda c: newest_snapshot(c, None, first)) is None
     assert ledger.read(lambda c: snapshot_numbered(c, number)) is None
-    assert ledger.read(lambda c: nearest_snapshot(c, number)).sequence == first
+    assert ledger.read(lambda c: nearest_number(c, number)) == first
     assert ledger.write_now(lambda c: publisher.publish(c, "7", packed, now)) == number
     found = ledger.read(lambda c: newest_snapshot(c, "7", first, held))
     assert (found.sequence, found.since) == (number, first)

@@ -17,7 +17,7 @@ from features.ledger.ledger import Ledger
 from serving.models import snapshot_publisher, thinning
 from serving.models.model_arrays import model_bytes
 from serving.models.snapshot_publisher import SnapshotPublisher
-from serving.models.snapshots import PARTS, Snapshot, nearest_snapshot, newest_snapshot
+from serving.models.snapshots import PARTS, Snapshot, newest_snapshot, snapshot_numbered
 from serving.models.thinning import NEWEST, read_published, superfluous, thin_snapshots
 from training.arrays import pack, unpack
 from training.bandit.encoder import Encoder
@@ -93,7 +93,7 @@ class Shop:
         """Every kept snapshot, and the one that a worker goes on to, is what was published."""
         kept = self.kept()
         for number in kept:
-            found = self.ledger.read(lambda c, n=number: nearest_snapshot(c, n))
+            found = self.ledger.read(lambda c, n=number: snapshot_numbered(c, n))
             assert found.sequence == number
             assert model_bytes(found.model) == self.published[number]
         after = 0 if self.held is None else self.held.sequence
