@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
@@ -198,16 +199,28 @@ def traces_in(home: Path, texts: list[str]) -> list[str]:
     """Files of the home, the ledger's and the store's logs beside them, that hold a text."""
     found = []
     needles = re.compile(b"|".join(re.escape(text.encode()) for text in sorted(texts)))
-    files = [file for file in home.rglob("*") if file.is_file()]
-    assert {"ledger.db", "online.db"} <= {file.name for file in files}
-    assert any(file.suffix == ".log" for file in files)
-    for file in files:
-        if hit := needles.search(file.read_bytes()):
-            found.append(f"{file.name}: {hit.group().decode()}")
-        if file.suffix == ".parquet":  # packed, so its bytes prove nothing: look at the cells
-            stat = file.stat()
-            for words in words_of(file, stat.st_size, stat.st_mtime_ns, stat.st_ino):
-                found += [f"{file.name}: {one}" for one in words & set(texts)]
+    read: set[Path] = set()
+    # The server goes on meanwhile: what came in the place of a file that went is looked at too.
+    while files := {file for file in home.rglob("*") if file.is_file()} - read:
+        read |= files
+        for file in sorted(files):
+            with suppress(FileNotFoundError):
+                found += traces_of_file(file, needles, texts)
+    assert {"ledger.db", "online.db"} <= {file.name for file in read}
+    assert any(file.suffix == ".log" for file in read)
+    return found
+
+
+def traces_of_file(file: Path, needles: re.Pattern[bytes], texts: list[str]) -> list[str]:
+    found = (
+        [f"{file.name}: {hit.group().decode()}"]
+        if (hit := needles.search(file.read_bytes()))
+        else []
+    )
+    if file.suffix == ".parquet":  # packed, so its bytes prove nothing: look at the cells
+        stat = file.stat()
+        for words in words_of(file, stat.st_size, stat.st_mtime_ns, stat.st_ino):
+            found += [f"{file.name}: {one}" for one in words & set(texts)]
     return found
 
 
