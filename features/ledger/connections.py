@@ -13,7 +13,7 @@ from typing import TypeVar
 import sqlalchemy as sa
 
 from features.ledger.databases import is_lost
-from features.ledger.writer_queue import WriterQueue
+from features.ledger.writing.writer_queue import WriterQueue
 
 T = TypeVar("T")
 MAX_IDLE = 4  # connections; further ones go back to the pool

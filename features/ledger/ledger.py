@@ -24,7 +24,7 @@ from features.errors import Overloaded
 from features.ledger import databases, migrations, tables
 from features.ledger.connections import Connections
 from features.ledger.databases import LedgerClosed
-from features.ledger.group_commit import (
+from features.ledger.writing.group_commit import (
     Awaited,
     GroupCommit,
     T,
@@ -32,8 +32,8 @@ from features.ledger.group_commit import (
     Work,
     set_results,
 )
-from features.ledger.unwaiting import UnwaitingConnection, suppressing_busy
-from features.ledger.writer_queue import WriterQueue
+from features.ledger.writing.unwaiting import UnwaitingConnection, suppressing_busy
+from features.ledger.writing.writer_queue import WriterQueue
 
 # Units that wait for the ledger in one process, at most: decisions of two seconds. A wait beyond
 # that ends in timeouts of callers, who send the same again.

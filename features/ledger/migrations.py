@@ -28,6 +28,7 @@ from features.ledger.schema_steps import (
     to_schema_10,
     to_schema_11,
     to_schema_12,
+    to_schema_13,
 )
 from features.masking import masked
 
@@ -124,6 +125,11 @@ MIGRATIONS = (
         12,
         "decisions keep what was believed; the learner keeps its sums in a file, and its steps",
         to_schema_12,
+    ),
+    Migration(
+        13,
+        "customers have three arms; guardrails and a simulated clock have tables",
+        to_schema_13,
     ),
 )
 

@@ -180,6 +180,20 @@ def to_schema_12(connection: sa.Connection) -> None:
         connection.exec_driver_sql(change)
 
 
+# Decisions up to this serial were made when there were two arms, policy and control.
+TWO_ARMS = """
+INSERT INTO meta (key, value)
+SELECT 'two arms up to serial', CAST(serial AS TEXT) FROM (
+    SELECT MAX(serial) AS serial FROM decisions
+) AS last WHERE serial IS NOT NULL
+"""
+
+
+def to_schema_13(connection: sa.Connection) -> None:
+    """Note which decisions are of before the three arms; opening creates the new tables."""
+    connection.exec_driver_sql(TWO_ARMS)
+
+
 def _texts_as_bytes(connection: sa.Connection) -> Iterator[str]:
     """Yield the changes by which PostgreSQL keeps bytes in a column of texts; SQLite does anyway.
 

@@ -34,6 +34,11 @@ from features.ledger.derived_tables import snapshot_actions as snapshot_actions
 from features.ledger.derived_tables import snapshot_part_uses as snapshot_part_uses
 from features.ledger.derived_tables import snapshot_parts as snapshot_parts
 from features.ledger.derived_tables import snapshots as snapshots
+from features.ledger.experiment_tables import guardrail_events as guardrail_events
+from features.ledger.experiment_tables import guardrail_stops as guardrail_stops
+from features.ledger.experiment_tables import guardrail_tests as guardrail_tests
+from features.ledger.experiment_tables import met_customers as met_customers
+from features.ledger.experiment_tables import simulated_clock as simulated_clock
 from features.ledger.identity_tables import access_log as access_log
 from features.ledger.identity_tables import api_keys as api_keys
 from features.ledger.identity_tables import attribute_changes as attribute_changes
@@ -45,7 +50,7 @@ FOLDED_EVENTS = "folded events"  # of a connection: number that its transaction 
 DRAW_SECRET = "draw secret"  # key of `meta`: mixed into the random number of each decision
 FEATURES_BUILT = "features built"  # key of `meta`: when `nba build` last finished
 ROW_BY_ROW = 2  # up to so many rows are written one by one; their columns may differ
-SCHEMA = "12"  # raised by one, with a step in `migrations`, when a table changes
+SCHEMA = "13"  # raised by one, with a step in `migrations`, when a table changes
 
 meta = sa.Table(
     "meta",
@@ -139,7 +144,7 @@ decisions = sa.Table(
     sa.Column("channel", TEXT, nullable=False),
     sa.Column("action_id", TEXT, nullable=False),
     sa.Column("probability", sa.Float),  # null: imported without a probability
-    sa.Column("arm", TEXT),  # policy or control; null if imported
+    sa.Column("arm", TEXT),  # see ARMS in `rewards`; null: imported
     sa.Column("served", sa.Boolean, nullable=False),
     sa.Column("activated_at", UtcMicros),  # when it was shown; null: not yet
     sa.Column("activation", TEXT),  # JSON as it was sent by /v1/activate

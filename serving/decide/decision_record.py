@@ -21,7 +21,7 @@ from features.identity.tombstones import find_customer
 from features.ledger import tables
 from features.ledger.columns import packed_json
 from features.ledger.statements import Statement
-from features.ledger.unwaiting import version_of
+from features.ledger.writing.unwaiting import version_of
 from features.outcomes.silence import queue_silences
 from serving.contract.decisions import Decision, differing_field
 from serving.decide.beliefs import pack_beliefs

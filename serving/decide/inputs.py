@@ -20,7 +20,7 @@ from features.journeys.model_input import ModelInput
 from features.ledger import tables
 from features.ledger.ledger import Ledger
 from features.ledger.tables import micros
-from features.ledger.unwaiting import Version, version_of
+from features.ledger.writing.unwaiting import Version, version_of
 from serving.contract.decisions import DecideRequest
 from serving.decide.customer_inputs import (
     Features,

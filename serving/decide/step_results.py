@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from features.customers.account_contacts import AccountContacts
 from features.customers.contacts import Contact
-from features.ledger.unwaiting import Version
+from features.ledger.writing.unwaiting import Version
 from serving.catalog.decision_context import DecisionContext
 from serving.contract.decisions import (
     DecideRequest,

@@ -10,7 +10,6 @@ import pytest
 import sqlalchemy as sa
 
 from features.errors import InvalidRequest, InvalidSetting, Overloaded
-from features.ledger import group_commit
 from features.ledger import ledger as ledger_module
 from features.ledger.databases import LedgerClosed
 from features.ledger.ledger import Ledger
@@ -22,6 +21,7 @@ from features.ledger.tables import (
     insert_new,
     meta,
 )
+from features.ledger.writing import group_commit
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
 

@@ -5,7 +5,8 @@ import asyncio
 import pytest
 
 from features.errors import NotVisible
-from features.ledger import group_commit, tables
+from features.ledger import tables
+from features.ledger.writing import group_commit
 from features.states import refold_tasks
 from features.states.refolding import TAIL
 from features.states.state_rows import request_refold

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from features.ledger.writer_queue import WriterQueue
+from features.ledger.writing.writer_queue import WriterQueue
 from serving.access.gate import bearer
 from serving.access.keys import add_key
 from serving.access.load_shedding import FEWEST, WAIT_S

@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from features.ledger.connections import commit_begun
 from features.ledger.statements import execute_text
 from features.ledger.tables import FOLDED_EVENTS
-from features.ledger.writer_queue import WriterQueue
+from features.ledger.writing.writer_queue import WriterQueue
 
 PRIMARY_CODE = 0xFF  # the bits of an error code of SQLite that say what kind of error it is
 

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from features.errors import InvalidRequest
 from features.ledger import tables
 from features.ledger.statements import Statement, execute_text
-from features.ledger.unwaiting import (
+from features.ledger.writing.unwaiting import (
     UnwaitingConnection,
     is_busy,
     lock_at_once,

@@ -14,16 +14,17 @@ from errno import ENOLCK
 import pytest
 import sqlalchemy as sa
 
-from features.ledger import tables, writer_queue
+from features.ledger import tables
 from features.ledger.ledger import Ledger
-from features.ledger.unwaiting import UnwaitingConnection
-from features.ledger.writer_queue import COUNTER, SUFFIX, WriterQueue
+from features.ledger.writing import writer_queue
+from features.ledger.writing.unwaiting import UnwaitingConnection
+from features.ledger.writing.writer_queue import COUNTER, SUFFIX, WriterQueue
 
 # Enters the queue, says so, and stays there until its standard input ends.
 HOLDER = """
 import sys
 from pathlib import Path
-from features.ledger.writer_queue import WriterQueue
+from features.ledger.writing.writer_queue import WriterQueue
 queue = WriterQueue(Path(sys.argv[1]))
 print("asking", flush=True)
 with queue.turn():

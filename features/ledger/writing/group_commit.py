@@ -27,8 +27,8 @@ from features.errors import NbaError
 from features.ledger import databases
 from features.ledger.connections import Connections
 from features.ledger.databases import LedgerClosed
-from features.ledger.unwaiting import UnwaitingConnection
-from features.ledger.writer_queue import WriterQueue
+from features.ledger.writing.unwaiting import UnwaitingConnection
+from features.ledger.writing.writer_queue import WriterQueue
 
 T = TypeVar("T")
 Work = Callable[[sa.Connection], T]

@@ -11,11 +11,12 @@ import pytest
 import sqlalchemy as sa
 
 from features.errors import InvalidRequest, LedgerDown
-from features.ledger import databases, group_commit, tables
+from features.ledger import databases, tables
 from features.ledger.databases import LedgerClosed
-from features.ledger.group_commit import GroupCommit, Unit
 from features.ledger.ledger import Ledger
-from features.ledger.writer_queue import WriterQueue
+from features.ledger.writing import group_commit
+from features.ledger.writing.group_commit import GroupCommit, Unit
+from features.ledger.writing.writer_queue import WriterQueue
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
 SQLITE = pytest.mark.databases("sqlite")

@@ -1,0 +1,56 @@
+"""Defines tables of the experiment: who was met when, guardrails, and the simulated clock."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from features.ledger.columns import TEXT, UtcMicros, metadata
+
+# When a decision was first asked for about a customer, since there are three arms; merged customers
+# have the earliest time of their keys. The arm is that of the customer's id (`policies.arms`).
+met_customers = sa.Table(
+    "met_customers",
+    metadata,
+    sa.Column("customer_id", TEXT, primary_key=True),
+    sa.Column("met_at", UtcMicros, nullable=False),
+)
+# The sums of each test of a guardrail, as JSON, of one action or (empty) of the policy's arm.
+# `rules`: the fingerprint of the guardrail; another one begins anew.
+guardrail_tests = sa.Table(
+    "guardrail_tests",
+    metadata,
+    sa.Column("guardrail", TEXT, primary_key=True),
+    sa.Column("action_id", TEXT, primary_key=True),
+    sa.Column("rules", TEXT, nullable=False),
+    sa.Column("state", TEXT, nullable=False),
+)
+# Harm that was counted in a test: each event once.
+guardrail_events = sa.Table(
+    "guardrail_events",
+    metadata,
+    sa.Column("guardrail", TEXT, primary_key=True),
+    sa.Column("event_id", TEXT, primary_key=True),
+)
+# Actions that a guardrail has switched off, until somebody lifts it. `evidence`: JSON, the counts
+# and the e-value at that time.
+guardrail_stops = sa.Table(
+    "guardrail_stops",
+    metadata,
+    sa.Column("guardrail", TEXT, primary_key=True),
+    sa.Column("action_id", TEXT, primary_key=True),
+    sa.Column("stopped_at", UtcMicros, primary_key=True),
+    sa.Column("evidence", TEXT, nullable=False),
+    sa.Column("lifted_at", UtcMicros),
+    sa.Column("lifted_by", TEXT),
+)
+# The time of a server that was started with NBA_CLOCK=simulated: one row. `settle`: whether
+# everything due by then is waited for; `settled_until`: up to when everything is folded, credited
+# and published.
+simulated_clock = sa.Table(
+    "simulated_clock",
+    metadata,
+    sa.Column("key", TEXT, primary_key=True),
+    sa.Column("now", UtcMicros, nullable=False),
+    sa.Column("settle", sa.Boolean, nullable=False),
+    sa.Column("settled_until", UtcMicros),
+)

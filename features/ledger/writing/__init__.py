@@ -1,0 +1,1 @@
+"""Writes to the ledger: transactions that share a commit, and the queue between processes."""

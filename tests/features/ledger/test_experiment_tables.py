@@ -1,0 +1,44 @@
+"""The tables of the experiment exist in a new ledger, and their keys keep rows apart."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+import sqlalchemy as sa
+
+from features.ledger import tables
+from features.ledger.ledger import Ledger
+
+AT = datetime(2026, 3, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+def ledger(tmp_path):
+    ledger = Ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
+    yield ledger
+    ledger.close()
+
+
+def test_an_action_may_be_stopped_again_after_it_was_lifted(ledger):
+    stop = {"guardrail": "complaints", "action_id": "coupon", "evidence": "{}"}
+
+    def write(connection):
+        for day in (1, 2):
+            row = stop | {"stopped_at": AT.replace(day=day)}
+            assert tables.insert_new(connection, tables.guardrail_stops, [row]) == 1
+            assert tables.insert_new(connection, tables.guardrail_stops, [row]) == 0
+
+    ledger.write_now(write)
+    columns = tables.guardrail_stops.c
+    found = ledger.read(lambda c: c.execute(sa.select(columns.stopped_at, columns.lifted_at)).all())
+    assert sorted(found) == [(AT, None), (AT.replace(day=2), None)]
+
+
+def test_an_event_of_harm_counts_once_in_each_guardrail(ledger):
+    rows = [{"guardrail": name, "event_id": "e1"} for name in ("complaints", "refunds")]
+
+    def add(connection):
+        return tables.insert_new(connection, tables.guardrail_events, rows)
+
+    assert (ledger.write_now(add), ledger.write_now(add)) == (2, 0)
