@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AwareDatetime, ConfigDict, Field, model_validator
 
 from features.business.catalog_rules import (
+    LEAVING,
     Arbitration,
     Budget,
     Clock,
@@ -19,6 +20,7 @@ from features.business.catalog_rules import (
     ContextKey,
     ControlGroup,
     Group,
+    Guardrail,
     Kind,
     Money,
     Pacing,
@@ -27,7 +29,7 @@ from features.business.catalog_rules import (
     Volume,
     WindowDays,
 )
-from features.business.domain import Domain
+from features.business.domain import Domain, score_of
 from features.business.journey_rules.step_checks import check_address
 from features.business.yaml_file import Frozen, Name
 from features.business.yaml_mistakes import Mistakes
@@ -137,6 +139,10 @@ class Catalog(Frozen):
     budgets: dict[Name, Budget] = {}
     pacing: Pacing = Pacing()
     control_group: ControlGroup = ControlGroup()
+    # Left out of the JSON if empty, so that fingerprints of older catalogues stay.
+    guardrails: Annotated[
+        dict[Name, Guardrail], Field(max_length=50, exclude_if=lambda named: not named)
+    ] = {}
     actions: Annotated[dict[Name, Action], Field(min_length=1, max_length=1000)]
 
     @model_validator(mode="after")
@@ -232,6 +238,8 @@ def check_against_domain(catalog: Catalog, domain: Domain) -> None:
         for index, scope in enumerate(getattr(policy, kind)):
             where = f"contact_policy.{kind}.{index}.channels"
             unknown(where, scope.channels, domain.channels)
+    for name, guardrail in catalog.guardrails.items():
+        _check_guardrail(name, guardrail, domain, mistakes)
     zone = catalog.clock.attribute
     known = domain.attributes.get(zone) if zone else None
     if zone and not (known and known.read and known.type == "category"):
@@ -239,3 +247,18 @@ def check_against_domain(catalog: Catalog, domain: Domain) -> None:
         expected = "an attribute of the domain that is a category"
         mistakes.add("clock.attribute", expected, did_you_mean([zone], kept))
     mistakes.refuse()
+
+
+def _check_guardrail(name: str, guardrail: Guardrail, domain: Domain, mistakes: Mistakes) -> None:
+    """Check that the domain has what a guardrail counts, and a score where one is compared."""
+    where = ("guardrails", name, "counts")
+    if guardrail.counts == LEAVING:
+        if domain.churn is None:
+            expected = "a type of event, as the domain does not define 'churn'"
+            mistakes.add(where, expected, "Define it, or count an event.")
+    elif guardrail.counts not in domain.events:
+        mistakes.unknown_value(where, guardrail.counts, (LEAVING, *domain.events))
+        return
+    if guardrail.at_most is not None and score_of(domain, guardrail.counts) is None:
+        expected = "nothing, as 'counts' names no event with one score (nps, csat, ces or rating)"
+        mistakes.add(("guardrails", name, "at_most"), expected, "Delete that line.")

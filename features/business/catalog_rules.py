@@ -237,3 +237,25 @@ class ControlGroup(Frozen):
 
     share: Annotated[float, Field(ge=0, le=0.5)] = 0.02
     salt: str = "control"
+
+
+LEAVING = "leaving"  # as ``counts`` of a guardrail: the domain's definition of churn
+
+
+class Guardrail(Frozen):
+    """A guardrail switches an action off that harms, and warns if the policy as a whole does.
+
+    ``{counts: unsubscribed}`` counts a type of event, ``{counts: leaving}`` churn, and
+    ``{counts: nps_answered, at_most: 6}`` feedback with such a score. An action must not have more
+    than ``limit`` times the harm of the other actions (``against: random``) or of `no_action`
+    (``against: nobody``), within ``within_days`` of the decision. ``level`` bounds the probability
+    that any harmless action is ever switched off.
+    """
+
+    counts: Name
+    at_most: Annotated[float, Field(ge=-1e9, le=1e9, allow_inf_nan=False)] | None = None
+    within_days: WindowDays = 7.0
+    limit: Annotated[float, Field(ge=0.1, le=100, allow_inf_nan=False)] = 1.0
+    against: Literal["random", "nobody"] = "random"
+    level: Annotated[float, Field(ge=1e-6, le=0.2)] = 0.02
+    description: str = ""

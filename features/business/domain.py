@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from features.business.event_types import STAGES, Attribute, EventType
+from features.business.event_types import SCALES, STAGES, Attribute, EventType
 from features.business.journey_rules.checks import check_journeys
 from features.business.journey_rules.goals import Goal, Persona
 from features.business.journey_rules.kinds import LIFECYCLE, JourneyKind, Lifecycle
@@ -211,3 +211,14 @@ def load_domain(path: Path, check: Callable[[Domain], object] | None = None) -> 
         If it breaks a rule; names file, line, key and remedy.
     """
     return load_yaml(path, Domain, check)
+
+
+def score_of(domain: Domain, event: str) -> str | None:
+    """Return the property of an event that measures a score; None unless there is exactly one."""
+    described = domain.events.get(event)
+    found = [
+        name
+        for name, known in (described.properties if described else {}).items()
+        if known.measures in SCALES
+    ]
+    return found[0] if len(found) == 1 else None

@@ -190,3 +190,38 @@ def test_a_purpose_that_is_declared_twice_with_another_case_is_refused_by_line(l
     with pytest.raises(InvalidDomain, match=r"purposes\.") as caught:
         load(declare_twice)
     assert _line_named(str(caught.value)).strip("'?: ").startswith(again.strip())
+
+
+GUARDRAIL = {"counts": "leaving", "within_days": 3}
+
+
+def test_a_guardrail_counts_leaving_an_event_or_a_low_score(load):
+    catalog = load(_set("guardrails", {"leavers": GUARDRAIL}))
+    found = catalog.guardrails["leavers"]
+    assert (found.against, found.limit, found.level) == ("random", 1.0, 0.02)
+    grocery = load_catalog(actions_beside(GROCERY), load_domain(GROCERY))
+    assert grocery.guardrails["unhappy"].at_most == 6
+
+
+def test_a_catalogue_without_guardrails_keeps_its_fingerprint(load):
+    bare, named = load(), load(_set("guardrails", {"leavers": GUARDRAIL}))
+    assert "guardrails" not in bare.model_dump_json()
+    assert bare.fingerprint == load(_set("guardrails", {})).fingerprint != named.fingerprint
+    assert Catalog.model_validate_json(named.model_dump_json()).fingerprint == named.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"counts": "purchas"}, "guardrails.g.counts"),
+        ({"at_most": 3}, "guardrails.g.at_most"),
+        ({"against": "control"}, "guardrails.g.against"),
+        ({"level": 0.5}, "guardrails.g.level"),
+        ({"limit": 0}, "guardrails.g.limit"),
+        ({"within_days": 0}, "guardrails.g.within_days"),
+    ],
+)
+def test_mistakes_of_guardrails_are_told_with_their_line(load, change, text):
+    with pytest.raises(InvalidDomain) as error:
+        load(_set("guardrails", {"g": GUARDRAIL | change}))
+    assert text in str(error.value)
