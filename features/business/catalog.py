@@ -13,6 +13,8 @@ from pydantic import AwareDatetime, ConfigDict, Field, model_validator
 from features.business.catalog_rules import (
     LEAVING,
     Arbitration,
+    Arms,
+    ArmsOfControlGroup,
     Budget,
     Clock,
     Condition,
@@ -138,7 +140,13 @@ class Catalog(Frozen):
     arbitration: Arbitration = Arbitration()
     budgets: dict[Name, Budget] = {}
     pacing: Pacing = Pacing()
-    control_group: ControlGroup = ControlGroup()
+    # Of these two one is in the JSON, so that fingerprints of older catalogues stay.
+    control_group: Annotated[ControlGroup | None, Field(exclude_if=lambda group: group is None)] = (
+        None
+    )
+    arms: Annotated[Arms, Field(exclude_if=lambda arms: isinstance(arms, ArmsOfControlGroup))] = (
+        ArmsOfControlGroup()
+    )
     # Left out of the JSON if empty, so that fingerprints of older catalogues stay.
     guardrails: Annotated[
         dict[Name, Guardrail], Field(max_length=50, exclude_if=lambda named: not named)
@@ -149,6 +157,21 @@ class Catalog(Frozen):
     def _no_action_is_ours(self) -> Self:
         if NO_ACTION in self.actions:
             raise ValueError(f"actions.{NO_ACTION}: no such line; it is always there by itself")
+        return self
+
+    @model_validator(mode="after")
+    def _arms_of_control_group(self) -> Self:
+        group = self.control_group
+        if not isinstance(self.arms, ArmsOfControlGroup):
+            if group is not None:
+                raise ValueError(
+                    "control_group: no such line beside 'arms', whose 'random' is its share"
+                )
+            return self
+        group = group or ControlGroup()
+        values = self.__dict__  # a frozen model refuses assignments
+        values["control_group"] = group
+        values["arms"] = ArmsOfControlGroup(random=group.share, salt=group.salt)
         return self
 
     @model_validator(mode="after")
@@ -188,6 +211,16 @@ class Catalog(Frozen):
         not made by ``model_copy``.
         """
         return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:16]
+
+    def with_parts(self, **parts: object) -> Catalog:
+        """Read the catalogue anew with other parts, such as other ``arms``.
+
+        A copy (``model_copy``) would keep the fingerprint.
+        """
+        content = self.model_dump(by_alias=True)
+        if not {"arms", "control_group"}.isdisjoint(parts):  # each stands for the other
+            content.pop("arms", None), content.pop("control_group", None)
+        return Catalog.model_validate(content | parts)
 
     @property
     def priors(self) -> dict[str, tuple[float, float]]:

@@ -229,14 +229,41 @@ class Pacing(Frozen):
         return hourly
 
 
-class ControlGroup(Frozen):
-    """The control group is a stable share of customers who get a random allowed action.
+Share = Annotated[float, Field(ge=0, le=0.5)]
+MOST_OUTSIDE = 0.9  # of the customers, in the arms random and nobody together
 
-    It is what lift is measured against. Another ``salt`` draws another group.
+
+class Arms(Frozen):
+    """The arms of the experiment: stable shares of the customers, by a hash of the customer id.
+
+    ``random`` gets a random action of those that eligibility and contact policy allow. ``nobody``
+    gets no action but those of groups of ``kind: service``. All others get the policy. Lift is
+    the difference between arms. Another ``salt`` draws other customers.
     """
 
-    share: Annotated[float, Field(ge=0, le=0.5)] = 0.02
+    random: Share = 0.02
+    nobody: Share = 0.02
     salt: str = "control"
+
+    @model_validator(mode="after")
+    def _some_get_the_policy(self) -> Self:
+        if self.random + self.nobody > MOST_OUTSIDE:
+            raise ValueError(f"nobody: with random together at most {MOST_OUTSIDE:g}")
+        return self
+
+
+class ControlGroup(Frozen):
+    """The former name of the arm ``random``, which is still read; see `Arms`."""
+
+    share: Share = 0.02
+    salt: str = "control"
+
+
+class ArmsOfControlGroup(Arms):
+    """The arms of a catalogue that does not describe them: ``random`` is its control group.
+
+    They are left out of its JSON, so that its fingerprint stays that of before there were arms.
+    """
 
 
 LEAVING = "leaving"  # as ``counts`` of a guardrail: the domain's definition of churn

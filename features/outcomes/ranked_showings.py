@@ -22,7 +22,7 @@ from features.outcomes.attribution import DECISION_COLUMNS, shown_by
 from features.outcomes.credit_rules import ShownAction
 from features.outcomes.examination import RankedShowings
 
-ARMS = ("control", "policy")
+ARMS = ("control", "random", "nobody", "policy")
 MOST_DECISIONS = 10_000  # of each arm that are read, evenly thinned
 # Of the time that is read: at least so many longest attribution windows, and so many days. A new
 # layout of the page is known after that time.
@@ -45,7 +45,7 @@ def read_ranked_showings(
 ) -> RankedShowings:
     """Read the actions that decisions with several of them showed, as of a time.
 
-    It is a function of the ledger and of ``as_of`` alone. Decisions of the control group, whose
+    It is a function of the ledger and of ``as_of`` alone. Decisions of the arm ``random``, whose
     order is drawn evenly, are not thinned because of the many others. Of an outcome that several
     slots of one decision share, the best rank is taken.
 

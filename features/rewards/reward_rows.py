@@ -18,7 +18,7 @@ import numpy as np
 from features.ledger import tables
 
 _FIRST = date(1970, 1, 1).toordinal()
-ARMS = ("policy", "control")  # a row has the index of its arm; append only
+ARMS = ("policy", "control", "random", "nobody")  # a row has the index of its arm; append only
 _ROW = struct.Struct("<iiiqqqqdd")
 # The same layout, as NumPy reads it; `day`: days since 1970 on the clock of the business.
 ROW_TYPE = np.dtype(

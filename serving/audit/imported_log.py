@@ -226,15 +226,11 @@ def longest_window(catalog: Catalog) -> timedelta:
 
 
 def _without_limits_of_service(catalog: Catalog) -> Catalog:
-    """A catalogue without control group, volumes and budgets.
-
-    It is read anew, as a copy would keep the fingerprint.
-    """
+    """A catalogue without volumes and budgets."""
     content: dict[str, Any] = catalog.model_dump(by_alias=True)
     free: Mapping[str, Any] = {"volume": None, "budget": None}
     actions = {name: action | free for name, action in content["actions"].items()}
-    changed = {"control_group": {"share": 0}, "budgets": {}, "actions": actions}
-    return Catalog.model_validate(content | changed)
+    return catalog.with_parts(budgets={}, actions=actions)
 
 
 def _state(value: Any) -> list[float] | None:

@@ -72,7 +72,7 @@ def view_lift(
     """
     sum_before_lift(ledger, RewardRules.of(catalog, domain), lead, MAX_STEPS, STEPS_WITHIN_S)
     earned = rewards(ledger, catalog, now, request.since, request.until, kept)
-    found = lift(earned.table, catalog.control_group.share)
+    found = lift(earned.table, catalog.arms.random / (1 - catalog.arms.nobody))
     figure, currency = found.figure, domain.currency
     return LiftView(
         currency=currency,

@@ -82,4 +82,5 @@ def inputs_from_record(
         features_problem=record.get("features_problem", ""),
         left_at=datetime.fromisoformat(left) if (left := record.get("left_at")) else None,
         looks=tuple(record.get("looks", ())),
+        arm=answer["arm"],
     )

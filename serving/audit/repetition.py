@@ -47,7 +47,7 @@ class RepeatedChoice(NamedTuple):
 
 
 class Repetition:
-    """Repeats logged decisions; the customer is never in the control group.
+    """Repeats logged decisions, with every customer in the arm of the policy.
 
     Raises
     ------
@@ -62,12 +62,12 @@ class Repetition:
         self._ledger = ledger
         self._archive = archive
         self._target = target
-        self._policies: dict[str, Catalog] = {}
+        self._policies: dict[str, str] = {}
         self._paces = RecordedPaces(ledger)
 
     def decided(self, decision: LoggedDecision) -> RepeatedChoice:
-        """Probabilities of the policy that decided, as if there were no control group."""
-        if decision.row.arm != "control":
+        """Probabilities of the policy that decided, for whatever arm the decision was made."""
+        if decision.row.arm == "policy":
             return RepeatedChoice(decision.logged)
         return self._repeat(decision, decision.catalog, {})
 
@@ -92,10 +92,10 @@ class Repetition:
         self, decision: LoggedDecision, catalog: Catalog, versions: Mapping[str, str]
     ) -> RepeatedChoice:
         row, record, answer, _ = decision
-        policy = self._without_control(catalog)
         models = {**answer["models"], **versions}
-        setup = self._archive.setup(policy, models)
+        setup = self._archive.setup(catalog, models)
         inputs = inputs_from_record(row, record, answer, explain=False)
+        inputs = replace(inputs, arm="policy")
         locked = self._locked(setup, decision, inputs.customer_id)
         prediction, known = None, set[str]()
         if "bandit" not in versions and row.believed is not None:
@@ -109,7 +109,7 @@ class Repetition:
         chances = dict(zip(held, selected.probabilities.tolist(), strict=True))
         notes = [UNSPENT] if unspent else []
         if not chances.keys() <= {*known, NO_ACTION}:
-            notes += [NEAREST] if self._archive.stand_in(policy, models) else []
+            notes += [NEAREST] if self._archive.stand_in(catalog, models) else []
         return RepeatedChoice(chances, notes)
 
     def _paced(
@@ -125,15 +125,15 @@ class Repetition:
         return replace(locked, paces={**locked.paces, **known}), len(known) < len(missing)
 
     def _same_policy(self, catalog: Catalog) -> bool:
-        policies = (self._without_control(one) for one in (catalog, self._target.catalog))
-        return len({one.fingerprint for one in policies}) == 1
+        policies = (self._without_arms(one) for one in (catalog, self._target.catalog))
+        return len(set(policies)) == 1
 
-    def _without_control(self, catalog: Catalog) -> Catalog:
+    def _without_arms(self, catalog: Catalog) -> str:
+        """The fingerprint of a catalogue, but for its arms."""
         fingerprint = catalog.fingerprint
         if fingerprint not in self._policies:
-            # Read anew, as a copy would keep the fingerprint.
-            content = catalog.model_dump(by_alias=True) | {"control_group": {"share": 0}}
-            self._policies[fingerprint] = Catalog.model_validate(content)
+            plain = catalog.with_parts(arms={"random": 0, "nobody": 0})
+            self._policies[fingerprint] = plain.fingerprint
         return self._policies[fingerprint]
 
     def _locked(

@@ -26,6 +26,9 @@ from features.journeys.events import (
 )
 from serving.contract.requests import About, Chance, Request
 
+# Of the experiment; see `serving.policies.arms`. `control` is of before there were three arms.
+Arm = Literal["policy", "random", "nobody", "control"]
+
 MAX_CONTEXT_BYTES, MAX_CONTEXT_DEPTH = 16_384, 20
 MAX_SLOTS = 10
 
@@ -165,7 +168,7 @@ class Decision(BaseModel):
     customer_id: str
     known: bool
     decided_at: UtcTime
-    arm: Literal["policy", "control"]
+    arm: Arm
     actions: list[ChosenAction]
     predictions: Predictions
     models: dict[str, str | None]

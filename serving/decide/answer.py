@@ -9,6 +9,7 @@ import numpy as np
 from features.business.catalog import NO_ACTION
 from features.outcomes.examination import look_of
 from serving.contract.decisions import (
+    Arm,
     Candidate,
     ChosenAction,
     DecisionExplanation,
@@ -30,6 +31,10 @@ from serving.policies.eligibility import EligibilityResult
 from training.arrays import Floats, Indices
 from training.bandit.stacking import Prediction
 
+EVENLY: Mapping[Arm, str] = {
+    "random": "Arm random: drawn evenly from all allowed actions.",
+    "control": "Control group: drawn evenly from all allowed actions.",
+}
 EXPLAINED = 30  # actions whose acceptance is explained, those of the highest priority
 
 
@@ -66,7 +71,7 @@ def chosen_action(
         probability=drawn.probability,
         acceptance=acceptance,
         priority=priority,
-        reasons=[*why, *_reasons(compiled.currency, limits, drawn)],
+        reasons=[*why, *_reasons(compiled.currency, inputs.arm, limits, drawn)],
     )
 
 
@@ -90,7 +95,7 @@ def _at_rank(
     return here, worth, [text, f"{seen}: {sum_of} {unit.upper()}."]
 
 
-def _reasons(currency: str, limits: Limits, drawn: SlotDraw) -> list[str]:
+def _reasons(currency: str, arm: Arm, limits: Limits, drawn: SlotDraw) -> list[str]:
     unit = currency.upper()
     price = float(limits.pacing_result.prices[drawn.action])
     paced = []
@@ -98,8 +103,8 @@ def _reasons(currency: str, limits: Limits, drawn: SlotDraw) -> list[str]:
         paced = [f"Held back by {price:.2f} {unit}, so that its volume or budget lasts all day."]
     elif price < 0:
         paced = [f"Pushed by {-price:.2f} {unit}, so that it reaches its volume of the day."]
-    if limits.arm == "control":
-        return [*paced, "Control group: drawn evenly from all allowed actions."]
+    if arm in EVENLY:
+        return [*paced, EVENLY[arm]]
     if drawn.gap > 0:
         gap = f"Tried to learn: the best action promises {drawn.gap:.2f} {unit} more."
         return [*paced, gap]

@@ -30,7 +30,7 @@ from serving.policies.arbitration import (
     priorities_at,
     priority_deviations,
 )
-from serving.policies.control_group import arm_of, uniform_probabilities
+from serving.policies.arms import DRAWN_EVENLY, uniform_probabilities
 from serving.policies.policy_result import Removals
 from training.arrays import Floats
 from training.bandit.exploration import draw
@@ -81,7 +81,7 @@ def score(
     )
     holds = compiled.conditions.holds(decision_context.numbers, decision_context.texts)
     eligibility = setup.engagement_policy.evaluate(
-        request, decision_context, holds, inputs.decided_at
+        request, decision_context, holds, inputs.decided_at, inputs.arm
     )
     prediction = setup.models.predict(row, request.channel) if believed is None else believed
     weights = context_weights(compiled, holds)
@@ -121,7 +121,7 @@ def select(
         customer_id=inputs.customer_id,
         known=inputs.known,
         decided_at=inputs.decided_at,
-        arm=limits.arm,
+        arm=inputs.arm,
         actions=[
             chosen_action(setup, inputs, scored, limits, drawn, rank)
             for rank, drawn in enumerate(draws, start=1)
@@ -165,7 +165,6 @@ def _limits(
         contact_policy=contact_policy_result,
         pacing_result=pacing_result,
         adjusted=np.concatenate((scored.priority - pacing_result.prices, NOTHING)),
-        arm=arm_of(inputs.customer_id, setup.compiled.catalog.control_group),
     )
 
 
@@ -192,9 +191,9 @@ def _fill_slots(
         left[:no_action][out] = np.nan
         if draws and np.isnan(left[:no_action]).all():
             break
-        control = limits.arm == "control"
+        evenly = inputs.arm in DRAWN_EVENLY
         chances = (
-            uniform_probabilities(left) if control else setup.models.probabilities(left, deviation)
+            uniform_probabilities(left) if evenly else setup.models.probabilities(left, deviation)
         )
         probabilities_of_slot.append(chances)
         slot = f"#{len(draws) + 1}" if draws else ""

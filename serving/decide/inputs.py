@@ -33,6 +33,7 @@ from serving.decide.customer_inputs import (
 )
 from serving.decide.decision_setup import DecisionSetup
 from serving.decide.step_results import DecisionInputs
+from serving.policies.arms import arm_of
 
 
 @dataclass
@@ -99,6 +100,7 @@ class InputReader:
             version=version,
             left_at=left_at(self.model_input, found),
             looks=_looks(setup, request),
+            arm=arm_of(customer_id, setup.compiled.catalog.arms),
         )
 
     def check(self, request: DecideRequest) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from features.customers.contacts import Contact
 from features.ledger.writing.unwaiting import Version
 from serving.catalog.decision_context import DecisionContext
 from serving.contract.decisions import (
+    Arm,
     DecideRequest,
     Decision,
     Explanation,
@@ -56,6 +57,8 @@ class DecisionInputs:
         When the customer left; None for one who has not left, or whose features are unknown.
     looks : sequence of float
         Of each rank that is asked for, the probability that a customer looks at it; empty: 1 each.
+    arm : str
+        The arm of the customer. It is read once, so a repeated decision has the arm of then.
     """
 
     decision_id: str
@@ -74,6 +77,7 @@ class DecisionInputs:
     version: Version | None = None
     left_at: datetime | None = None
     looks: Sequence[float] = ()
+    arm: Arm = "policy"
 
 
 class Reasoning(NamedTuple):
@@ -136,14 +140,11 @@ class Limits:
     ----------
     adjusted : shape (n_actions + 1,)
         Priorities less shadow prices; the last one is `no_action`.
-    arm : str
-        ``policy`` or ``control``.
     """
 
     contact_policy: ContactPolicyResult
     pacing_result: PacingResult
     adjusted: Floats
-    arm: str
 
 
 class SlotDraw(NamedTuple):

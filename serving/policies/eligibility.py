@@ -1,4 +1,4 @@
-"""Eligibility removes actions by the request, their dates and the engagement policy."""
+"""Eligibility removes actions by the request, their dates, the engagement policy, and the arm."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from features.business.catalog import NO_ACTION
 from features.errors import InvalidRequest
 from serving.catalog.compiled_catalog import LEVELS, CompiledCatalog
 from serving.catalog.decision_context import DecisionContext
-from serving.contract.decisions import DecideRequest, Removed
+from serving.contract.decisions import Arm, DecideRequest, Removed
 from training.arrays import Bools, Indices
 
-CHANNEL, NOT_ASKED, EXCLUDED, DATES, CONDITION = range(1, 6)
+CHANNEL, NOT_ASKED, EXCLUDED, DATES, CONDITION, NOBODY = range(1, 7)
 NO_TREATMENT = "treatments"
-RULES = ("", NO_TREATMENT, "request.actions", "request.exclude", "dates")
+ARM_NOBODY = "arms.nobody"
+RULES = ("", NO_TREATMENT, "request.actions", "request.exclude", "dates", "", ARM_NOBODY)
 _RULES, _LEVELS = np.array(RULES, dtype=object), np.array(LEVELS, dtype=object)
 
 
@@ -34,9 +35,15 @@ class EngagementPolicy:
             for number, action in enumerate(compiled.catalog.actions.values())
             if action.start or action.end
         ]
+        self._not_service = np.array([kind != "service" for kind in compiled.kinds])
 
     def evaluate(
-        self, request: DecideRequest, decision_context: DecisionContext, holds: Bools, now: datetime
+        self,
+        request: DecideRequest,
+        decision_context: DecisionContext,
+        holds: Bools,
+        now: datetime,
+        arm: Arm = "policy",
     ) -> EligibilityResult:
         """Remove the actions that are not eligible for one decision.
 
@@ -44,6 +51,8 @@ class EngagementPolicy:
         ----------
         holds : shape (n_conditions,)
             Which conditions of the catalogue hold in this decision context.
+        arm
+            Of the customer; in ``nobody`` only actions of groups of ``kind: service`` are left.
 
         Raises
         ------
@@ -55,6 +64,8 @@ class EngagementPolicy:
         _refuse_unknown("exclude", request.exclude, compiled)
         # The rules are written from the last to the first, so the first rule overwrites the others.
         code = np.zeros(len(compiled.actions), dtype=np.int8)
+        if arm == "nobody":
+            code[self._not_service] = NOBODY
         failed = (~holds[self._condition]).nonzero()[0]
         first = np.full(len(compiled.actions), -1, dtype=np.intp)
         first[self._owner[failed[::-1]]] = failed[::-1]
@@ -122,6 +133,7 @@ class EligibilityResult:
             NOT_ASKED: "the caller did not ask for it",
             EXCLUDED: "the caller excluded it",
             DATES: _dates_text(compiled, name),
+            NOBODY: "the customer is in the arm that nobody contacts, except for service",
         }[code]
         return Removed(action_id=name, rule=RULES[code], reason=reason)
 

@@ -54,7 +54,7 @@ CAPS: list[dict[str, Any]] = [
 ]
 CATALOG = {
     "outcomes": {"accepted": {"acceptance": 1}},
-    "control_group": {"share": 0.2},
+    "arms": {"random": 0.2, "nobody": 0},
     "contact_policy": {"caps": CAPS},
     "actions": {
         name: {

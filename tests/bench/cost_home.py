@@ -76,7 +76,7 @@ def _catalog(actions: int) -> dict[str, object]:
     """Describe the actions as a user would write them, in ten groups."""
     return {
         "outcomes": {"accepted": {"acceptance": 1}, "rejected": {"acceptance": 0}},
-        "control_group": {"share": 0},
+        "arms": {"random": 0, "nobody": 0},
         "groups": {f"group_{number}": {"kind": "promotion"} for number in range(10)},
         "actions": {
             action(number): {

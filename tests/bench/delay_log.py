@@ -34,7 +34,7 @@ def catalog_of(windows: tuple[float, ...], actions: Sequence[str] = ACTIONS) -> 
     return Catalog.model_validate(
         {
             "outcomes": {"accepted": {"acceptance": 1}},
-            "control_group": {"share": 0},
+            "arms": {"random": 0, "nobody": 0},
             "actions": {
                 action: {
                     "issue": "serve",

@@ -159,7 +159,7 @@ def catalog_of_shop(per_account: bool = False) -> dict[str, Any]:
         "outcomes": {"accepted": {"acceptance": 1}},
         "groups": {"offers": {"kind": "promotion"}, "help": {"kind": "service"}},
         "contact_policy": {"caps": [PER_ACCOUNT] if per_account else []},
-        "control_group": {"share": 0.0},
+        "arms": {"random": 0, "nobody": 0},
         "actions": actions,
     }
 

@@ -96,7 +96,7 @@ def catalog() -> dict[str, Any]:
     }
     return {
         "outcomes": {"accepted": {"acceptance": 1}, "rejected": {"acceptance": 0}},
-        "control_group": {"share": 0},
+        "arms": {"random": 0, "nobody": 0},
         "groups": {"offers": {"kind": "other"}},
         "actions": {f"offer_{number}": action for number in range(10)},
     }

@@ -105,7 +105,7 @@ def _catalog() -> dict[str, object]:
     }
     return {
         "outcomes": {"accepted": {"acceptance": 1}, "rejected": {"acceptance": 0}},
-        "control_group": {"share": 0},
+        "arms": {"random": 0, "nobody": 0},
         "actions": dict.fromkeys(ACTIONS, action),
     }
 

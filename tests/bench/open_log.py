@@ -130,7 +130,7 @@ def _catalog(rng: np.random.Generator, paced: bool) -> Catalog:
     return Catalog.model_validate(
         {
             "outcomes": {"accepted": {"acceptance": 1}},
-            "control_group": {"share": 0.1},
+            "arms": {"random": 0.1, "nobody": 0},
             "actions": actions,
         }
     )

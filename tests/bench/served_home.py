@@ -93,7 +93,7 @@ def catalog(given: ClassificationSet) -> dict[str, object]:
     }
     return {
         "outcomes": {"accepted": {"acceptance": 1}, "rejected": {"acceptance": 0}},
-        "control_group": {"share": 0},
+        "arms": {"random": 0, "nobody": 0},
         "actions": actions,
     }
 

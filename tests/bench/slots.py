@@ -31,7 +31,7 @@ from threadpoolctl import threadpool_limits
 
 from features.outcomes.examination import Looks, look_at
 from serving.policies.arbitration import priorities_at
-from serving.policies.control_group import uniform_probabilities
+from serving.policies.arms import uniform_probabilities
 from tests.bench.delay import learn_due, recounted
 from tests.bench.delay_log import BEGAN, DAY_S, ArrayDelays, Log, catalog_of
 from training.arrays import Floats, Ints

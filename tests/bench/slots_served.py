@@ -130,7 +130,7 @@ def play_served(seed: int, decisions: int, folder: Path, days: int = DAYS) -> Co
     world, domain = world_of("plain", seed), load_domain(TOY / "domain.yaml")
     true = world.appeals(world.groups)
     content = catalog_of((WINDOW_DAYS,) * len(ACTIONS), ACTIONS).model_dump(mode="json")
-    catalog = Catalog.model_validate(content | {"control_group": {"share": CONTROL}})
+    catalog = Catalog.model_validate(content | {"arms": {"random": CONTROL, "nobody": 0}})
     with closing(Ledger(f"sqlite:///{folder / 'ledger.db'}")) as ledger:
         engine = engine_of(catalog, domain, ledger, {})
         learner = Learner(ledger, domain, catalog, load_params(), lambda: None, folder / "learner")

@@ -97,9 +97,12 @@ def engine_of(
     return Engine(domain, model_input, FakeFeatures(customers), ledger, setup)
 
 
+NO_ARMS = {"random": 0, "nobody": 0}  # every customer gets the policy
+
+
 def changed(catalog: Catalog, **parts: object) -> Catalog:
     """A catalogue with other parts, read anew."""
-    return Catalog.model_validate(catalog.model_dump(by_alias=True) | parts)
+    return catalog.with_parts(**parts)
 
 
 def decide(engine: Engine, now: datetime, **fields: object) -> Decision:

@@ -11,7 +11,7 @@ from features.rewards.reward_rows import ARMS
 from features.rewards.rewards import RewardTable, Whole
 from training.arrays import Floats, Indices, Ints
 
-POLICY, CONTROL = (ARMS.index(name) for name in ("policy", "control"))
+POLICY, CONTROL = (ARMS.index(name) for name in ("policy", "random"))
 ARMS_N = len(ARMS) + 1  # with that of customers who have rows in several arms
 
 

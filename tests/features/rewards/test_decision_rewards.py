@@ -47,7 +47,7 @@ def test_the_fingerprint_follows_values_costs_attribution_and_clock_and_nothing_
     assert changed(attribution="even") != rules_fingerprint(toy_catalog)
     told = actions | {"discount": actions["discount"] | {"description": "Another text"}}
     assert changed(actions=told) == rules_fingerprint(toy_catalog)
-    assert changed(control_group={"share": 0.5}) == rules_fingerprint(toy_catalog)
+    assert changed(arms={"random": 0.5, "nobody": 0}) == rules_fingerprint(toy_catalog)
     # Rows of before the days were those of the business stay where the days are the same.
     assert changed(clock={"zone": "UTC"}) == rules_fingerprint(toy_catalog)
     assert changed(clock={"zone": "Europe/Rome"}) != rules_fingerprint(toy_catalog)

@@ -41,7 +41,7 @@ def catalog(**levers: float) -> dict:
     return {
         "outcomes": {"accepted": {"acceptance": 1}},
         "actions": actions | {"cake": actions["tea"] | cake},
-        "control_group": {"share": 0.5},
+        "arms": {"random": 0.5, "nobody": 0},
         "contact_policy": {"activate_within_hours": 0.001},
     }
 

@@ -182,7 +182,7 @@ def test_contacts_before_the_decision_count_and_later_ones_do_not(ledger, judge,
 def test_volumes_and_the_control_group_do_not_count(ledger, judge, toy_catalog, now):
     actions = toy_catalog.model_dump(mode="json", by_alias=True)["actions"]
     actions["discount"] |= {"volume": {"at_most": 0}}
-    paced = changed(toy_catalog, actions=actions, control_group={"share": 0.5})
+    paced = changed(toy_catalog, actions=actions, arms={"random": 0.5, "nobody": 0})
     for number in range(8):
         put(ledger, f"i{number}", now, customer=f"c{20 + number}")
     plain = [one.evaluated for one in judge(now + LATER)]

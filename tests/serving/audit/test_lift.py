@@ -19,7 +19,7 @@ from serving.audit.lift import view_lift
 from serving.contract.events import OutcomeRequest
 from serving.contract.lift import LiftRequest, LiftView
 from serving.decide.outcomes import record_outcome
-from serving.policies.control_group import arm_of
+from serving.policies.arms import arm_of
 from tests.commands import nba_in_process
 from tests.conftest import NOW
 from tests.decided import decided
@@ -34,7 +34,7 @@ DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 @pytest.fixture
 def engine(toy_domain, toy_catalog, ledger):
     """Half of the customers are in the control group; the policy always takes the discount."""
-    catalog = changed(toy_catalog, control_group={"share": 0.5})
+    catalog = changed(toy_catalog, arms={"random": 0.5, "nobody": 0})
     greedy = FakeModels({"call_back": 0.1, "discount": 0.9, "talk_plus": 0.1}, gamma=1e9)
     return engine_of(catalog, toy_domain, ledger, {}, greedy)
 
@@ -63,8 +63,8 @@ def lived(engine, now):
 
 def test_the_policy_earns_what_its_action_brings(lived, now):
     found = measured(lived, now + timedelta(days=1))
-    group = lived.setup.compiled.catalog.control_group
-    inside = [n for n in range(60) if arm_of(f"c{n}", group) == "control"]
+    group = lived.setup.compiled.catalog.arms
+    inside = [n for n in range(60) if arm_of(f"c{n}", group) == "random"]
     assert (found.policy.customers, found.control.customers) == (60 - len(inside), len(inside))
     assert found.policy.reward_per_customer == pytest.approx(4.5)
     assert found.control.reward_per_customer < 3
@@ -79,9 +79,7 @@ def test_what_is_taken_back_is_not_counted(lived, now):
     later = now + timedelta(days=1)
     before = measured(lived, later).policy.reward_per_customer
     who = next(
-        n
-        for n in range(60)
-        if arm_of(f"c{n}", lived.setup.compiled.catalog.control_group) == "policy"
+        n for n in range(60) if arm_of(f"c{n}", lived.setup.compiled.catalog.arms) == "policy"
     )
     say(lived, later, f"d{who}", retracts=f"d{who}:discount:accepted")
     after = measured(lived, later)
@@ -89,10 +87,10 @@ def test_what_is_taken_back_is_not_counted(lived, now):
 
 
 def test_who_was_merged_across_the_arms_is_counted_in_neither(lived, toy_domain, now):
-    group = lived.setup.compiled.catalog.control_group
+    group = lived.setup.compiled.catalog.arms
     arms = {
         arm: next(f"c{n}" for n in range(60) if arm_of(f"c{n}", group) == arm)
-        for arm in ("policy", "control")
+        for arm in ("policy", "random")
     }
     before = measured(lived, now)
     pair, normalizer = tuple(arms.values()), KeyNormalizer(toy_domain)
@@ -112,7 +110,7 @@ def test_only_what_was_shown_in_the_period_counts(lived, now):
 
 
 def test_a_split_that_is_not_the_catalogues_is_told_before_any_figure(lived, toy_domain, now):
-    catalog = changed(lived.setup.compiled.catalog, control_group={"share": 0.02})
+    catalog = changed(lived.setup.compiled.catalog, arms={"random": 0.02, "nobody": 0})
     found = view_lift(LiftRequest(), lived.ledger, catalog, toy_domain, now)
     assert not found.sample_ratio.trusted
     assert found.verdict.startswith("Do not trust the lift: ")
@@ -139,11 +137,11 @@ class World:
     def __init__(self, ledger, catalog, domain, share: float = 0.2) -> None:
         self.ledger = ledger
         self.domain = domain
-        self.catalog = changed(catalog, control_group={"share": share})
+        self.catalog = changed(catalog, arms={"random": share, "nobody": 0})
 
     def decide(self, policy: int = 80, control: int = 20) -> None:
         for number in range(policy + control):
-            arm = "policy" if number < policy else "control"
+            arm = "policy" if number < policy else "random"
             at = NOW - (number % 5) * DAY
             about = {"customer_id": f"c{number}", "arm": arm}
             decided(self.ledger, f"d{number}", at, {"discount": 14}, **about)
@@ -269,7 +267,7 @@ def test_a_lift_sums_what_is_new_and_says_what_it_could_not_sum(world, monkeypat
 def test_a_long_course_has_some_of_its_days_and_the_last(ledger, toy_catalog, toy_domain):
     world = World(ledger, toy_catalog, toy_domain, share=0.5)
     for number in range(200):
-        arm, at = ("policy", "control")[number % 2], NOW - (number // 2) * DAY
+        arm, at = ("policy", "random")[number % 2], NOW - (number // 2) * DAY
         about = {"customer_id": f"c{number}", "arm": arm}
         decided(ledger, f"d{number}", at, {"discount": 14}, **about)
         if number % 3 == 0:

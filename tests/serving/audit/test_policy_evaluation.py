@@ -25,7 +25,7 @@ from tests.serving.fakes import FakeArchive, changed, decide, engine_of, models_
 
 ACCEPTS = {"call_back": 0.2, "discount": 0.5, "no_action": 0.0}  # what customers really do
 LATER = timedelta(days=40)
-RULES = {"control_group": {"share": 0.3}}
+RULES = {"arms": {"random": 0.3, "nobody": 0}}
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ RULES = {
         "caps": [{"at_most": 2, "days": 7, "each": ["action"]}],
         "cool_downs": [{"after": ["rejected"], "days": 3}],
     },
-    "control_group": {"share": 0.2},
+    "arms": {"random": 0.2, "nobody": 0},
 }
 
 

@@ -1,4 +1,4 @@
-"""A logged decision is repeated with another setup, and never in the control group."""
+"""A logged decision is repeated with another setup, and always in the arm of the policy."""
 
 from __future__ import annotations
 
@@ -13,12 +13,20 @@ from serving.audit.archive import keep_catalog
 from serving.audit.logged_decisions import LoggedDecisions, Period
 from serving.audit.repetition import EvaluationTarget, Repetition, believed
 from serving.audit.replayed_log import NEAREST, UNSPENT
-from tests.serving.fakes import FakeArchive, FakeModels, changed, decide, engine_of, models_of
+from tests.serving.fakes import (
+    NO_ARMS,
+    FakeArchive,
+    FakeModels,
+    changed,
+    decide,
+    engine_of,
+    models_of,
+)
 
 
 @pytest.fixture
 def catalog(toy_catalog):
-    return changed(toy_catalog, control_group={"share": 0.5})
+    return changed(toy_catalog, arms={"random": 0.5, "nobody": 0})
 
 
 @pytest.fixture
@@ -35,7 +43,7 @@ def logged(toy_domain, catalog, ledger, archive, now):
         decide(engine, now, customer_id=f"c{number}", decision_id=f"d{number}")
     read = LoggedDecisions(ledger, archive, catalog, Counter()).read
     [found] = read(Period(EPOCH, None), now.replace(year=now.year + 1))
-    assert {one.row.arm for one in found} == {"policy", "control"}
+    assert {one.row.arm for one in found} == {"policy", "random"}
     return found
 
 
@@ -45,14 +53,14 @@ def test_the_policy_that_decided_is_known_from_the_log_and_repeated_for_the_cont
     repetition = Repetition(ledger, archive, EvaluationTarget(catalog, {}))
     of_arm = {one.row.arm: repetition.decided(one).chances for one in logged}
     # All customers are alike: what the policy gives those of its own arm, it gives all.
-    assert of_arm["control"] == of_arm["policy"]
-    control = next(one for one in logged if one.row.arm == "control")
+    assert of_arm["random"] == of_arm["policy"]
+    control = next(one for one in logged if one.row.arm == "random")
     uniform = set(control.logged.values())
     assert len(uniform) == 1
-    assert len(set(of_arm["control"].values())) > 1
+    assert len(set(of_arm["random"].values())) > 1
 
 
-@pytest.mark.parametrize("same", [{}, {"control_group": {"share": 0}}, {"attribution": "even"}])
+@pytest.mark.parametrize("same", [{}, {"arms": NO_ARMS}, {"attribution": "even"}])
 def test_the_same_policy_has_the_same_probabilities_to_the_last_digit(
     ledger, archive, catalog, logged, same
 ):
@@ -133,7 +141,7 @@ def paced(catalog, eligibility):
     actions = catalog.model_dump(mode="json", by_alias=True)["actions"]
     discount = {"volume": {"at_most": 2}, "eligibility": eligibility}
     changes = {"call_back": actions["call_back"], "discount": actions["discount"] | discount}
-    return changed(catalog, actions=changes, control_group={"share": 0})
+    return changed(catalog, actions=changes, arms={"random": 0, "nobody": 0})
 
 
 def test_a_volume_that_the_decision_did_not_read_stands_as_others_read_it_before(

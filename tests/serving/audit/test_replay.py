@@ -33,7 +33,7 @@ RULES = {
         "cool_downs": [{"after": ["rejected"], "days": 3}],
     },
     "arbitration": {"context_weights": [{"when": "context_page == 'help'", "weight": 2}]},
-    "control_group": {"share": 0.3},
+    "arms": {"random": 0.3, "nobody": 0},
 }
 
 

@@ -90,7 +90,7 @@ def test_the_lift_is_drawn_with_its_course_and_what_to_bear_in_mind(page, server
     """Decisions of three earlier days beside those of today; a quarter is in the control group."""
     ledger = Ledger(f"sqlite:///{server.log.parent / 'ledger.db'}")
     for number in range(80):
-        arm = "control" if number % 4 == 0 else "policy"
+        arm = "random" if number % 4 == 0 else "policy"
         at = datetime.now(UTC) - timedelta(days=1 + number % 3, hours=1)
         about = {"customer_id": f"past{number}", "arm": arm}
         decided(ledger, f"past{number}", at, {"fuel_points": 14}, **about)

@@ -11,5 +11,5 @@ from tests.serving.fakes import EXPECTED, PLUS, FakeModels, changed, engine_of
 @pytest.fixture
 def engine(toy_domain, toy_catalog, ledger) -> Engine:
     # Nobody in the control group: these tests are about the policy.
-    catalog = changed(toy_catalog, control_group={"share": 0})
+    catalog = changed(toy_catalog, arms={"random": 0, "nobody": 0})
     return engine_of(catalog, toy_domain, ledger, {"c1": PLUS}, FakeModels(EXPECTED))

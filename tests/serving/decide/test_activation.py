@@ -24,7 +24,7 @@ ONCE = {"caps": [{"at_most": 1, "days": 7, "groups": ["promotion"]}]}
 
 @pytest.fixture
 def engine(toy_domain, toy_catalog, ledger):
-    catalog = changed(toy_catalog, contact_policy=ONCE, control_group={"share": 0})
+    catalog = changed(toy_catalog, contact_policy=ONCE, arms={"random": 0, "nobody": 0})
     greedy = FakeModels({"call_back": 0.4, "discount": 0.9, "talk_plus": 0.9}, gamma=1e9)
     return engine_of(catalog, toy_domain, ledger, {"c1": PLUS}, greedy)
 
@@ -175,7 +175,7 @@ def test_a_decision_we_never_made_is_unknown(engine, now):
 
 def test_what_is_activated_first_counts_for_the_rest(toy_domain, toy_catalog, ledger, now):
     twice = {"caps": [{"at_most": 2, "days": 7}]}
-    catalog = changed(toy_catalog, contact_policy=twice, control_group={"share": 0})
+    catalog = changed(toy_catalog, contact_policy=twice, arms={"random": 0, "nobody": 0})
     greedy = FakeModels({"call_back": 0.4, "discount": 0.9, "talk_plus": 0.9}, gamma=1e9)
     engine = engine_of(catalog, toy_domain, ledger, {"c1": PLUS}, greedy)
     decide(engine, now, decision_id="d1", slots=2, activate=False)

@@ -79,7 +79,7 @@ class Draw(NamedTuple):
 
     @property
     def chances(self) -> dict[str, float]:
-        return uniform_probabilities(self.worth) if self.arm == "control" else by_gap(self.worth)
+        return uniform_probabilities(self.worth) if self.arm == "random" else by_gap(self.worth)
 
 
 def uniform_probabilities(worth: dict[str, float]) -> dict[str, float]:
@@ -101,7 +101,7 @@ def catalog() -> Catalog:
     return Catalog.model_validate(
         {
             "outcomes": {"accepted": {"acceptance": 1}},
-            "control_group": {"share": SHARE},
+            "arms": {"random": SHARE, "nobody": 0},
             "contact_policy": {
                 "caps": [
                     {"at_most": PER_ACTION, "days": DAYS, "each": ["action"]},
@@ -296,7 +296,7 @@ def test_every_logged_probability_is_above_0_and_the_one_of_the_rules(log, first
 
 def test_caps_control_group_and_slots_are_in_play(log):
     assert {one.slot for one in log} == {0, 1, 2}
-    control = np.mean([one.arm == "control" for one in log if one.slot == 0])
+    control = np.mean([one.arm == "random" for one in log if one.slot == 0])
     assert control == pytest.approx(SHARE, abs=0.1)
     allowed = Counter(len(one.worth) for one in log if one.slot == 0)
     assert len(allowed) >= 5, "the caps leave now more, now fewer actions"
@@ -339,14 +339,14 @@ def test_each_arm_tells_what_the_other_earns(firsts):
     """The policy's log weighted by evenly / logged, the control group's by policy / logged."""
     arms = {
         arm: [one for one in firsts if one.arm == arm and one.logged]
-        for arm in ("policy", "control")
+        for arm in ("policy", "random")
     }
     earned = {arm: mean_and_error(rewards(draws)) for arm, draws in arms.items()}
-    (policy, e_policy), (control, e_control) = earned["policy"], earned["control"]
+    (policy, e_policy), (control, e_control) = earned["policy"], earned["random"]
     assert policy - control > 4 * np.hypot(e_policy, e_control), "else weights need not matter"
     for arm, other, chances in (
-        ("policy", "control", uniform_probabilities),
-        ("control", "policy", by_gap),
+        ("policy", "random", uniform_probabilities),
+        ("random", "policy", by_gap),
     ):
         weight = np.array([chances(one.worth)[one.drawn] / one.logged for one in arms[arm]])
         told, error = mean_and_error(weight * rewards(arms[arm]))

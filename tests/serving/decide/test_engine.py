@@ -195,7 +195,8 @@ class WatchedModels(FakeModels):
 @pytest.fixture
 def watched(toy_catalog, toy_domain, ledger):
     """An engine that shows two actions a week."""
-    parts = {"control_group": {"share": 0}, "contact_policy": {"caps": [{"at_most": 2, "days": 7}]}}
+    cap = {"caps": [{"at_most": 2, "days": 7}]}
+    parts = {"arms": {"random": 0, "nobody": 0}, "contact_policy": cap}
     models = WatchedModels(EXPECTED, gamma=1e9)
     return engine_of(changed(toy_catalog, **parts), toy_domain, ledger, {"c1": PLUS}, models)
 
@@ -243,7 +244,7 @@ def paced(toy_catalog, toy_domain, ledger):
     """An engine that shows at most 1,000 discounts a day, at a price that is paced."""
     actions = toy_catalog.model_dump(by_alias=True)["actions"]
     actions = {"discount": actions["discount"] | {"volume": {"at_most": 1000}, "value": 100}}
-    catalog = changed(toy_catalog, control_group={"share": 0}, actions=actions)
+    catalog = changed(toy_catalog, arms={"random": 0, "nobody": 0}, actions=actions)
     models = WatchedModels({"discount": 0.9}, gamma=1e9)
     return engine_of(catalog, toy_domain, ledger, {"c1": PLUS}, models)
 

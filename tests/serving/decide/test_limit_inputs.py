@@ -33,7 +33,7 @@ def engine(toy_catalog, toy_domain, ledger):
     """One that counts contacts, and shows at most 100 discounts a day."""
     actions = toy_catalog.model_dump(by_alias=True)["actions"]
     actions["discount"] |= {"volume": VOLUME}
-    parts = {"control_group": {"share": 0}, "contact_policy": CAP, "actions": actions}
+    parts = {"arms": {"random": 0, "nobody": 0}, "contact_policy": CAP, "actions": actions}
     models = FakeModels(EXPECTED, gamma=1e9)
     return engine_of(changed(toy_catalog, **parts), toy_domain, ledger, {"c1": PLUS}, models)
 

@@ -24,7 +24,7 @@ def engine(toy_catalog, toy_domain, ledger, tmp_path, now):
     text = f"{header}\nd1,c1,{at},app,summer_deal\n"
     (tmp_path / "decisions.csv").write_text(text, encoding="utf-8")
     cap = {"caps": [{"at_most": 1, "days": 7}]}
-    catalog = changed(toy_catalog, control_group={"share": 0}, contact_policy=cap)
+    catalog = changed(toy_catalog, arms={"random": 0, "nobody": 0}, contact_policy=cap)
     [report] = load_folder(tmp_path, ledger, toy_domain, catalog, now)
     assert (report.added, report.refused) == (1, 0)
     customers = {"c1": PLUS, "c2": PLUS}

@@ -95,7 +95,7 @@ def business(ledger, toy_domain, toy_catalog) -> Business:
     actions = toy_catalog.model_dump(mode="json")["actions"]
     alike = {"value": 10.0, "cost": 0.0, "prior": {"acceptance": 0.1, "weight": 10}}
     kept = {name: actions[name] | alike | {"attribution_days": WINDOW_DAYS[name]} for name in TRUTH}
-    catalog = changed(toy_catalog, actions=kept, control_group={"share": 0.4})
+    catalog = changed(toy_catalog, actions=kept, arms={"random": 0.4, "nobody": 0})
     engine = engine_of(catalog, toy_domain, ledger, {})
     learner = Learner(ledger, toy_domain, catalog, PARAMS, lambda: None)
     made = Business(engine, learner, catalog, np.random.default_rng(20261128))

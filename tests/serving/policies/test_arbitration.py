@@ -88,7 +88,7 @@ def test_context_weights_multiply_where_their_condition_holds(book):
 def test_context_weights_by_stage_and_intent_reach_the_answer(toy_domain, toy_catalog, ledger, now):
     weight = {"when": "stage == null and churn > 0.2", "weight": 1.5, "actions": ["call_back"]}
     catalog = changed(
-        toy_catalog, arbitration={"context_weights": [weight]}, control_group={"share": 0}
+        toy_catalog, arbitration={"context_weights": [weight]}, arms={"random": 0, "nobody": 0}
     )
     engine = engine_of(catalog, toy_domain, ledger, {})
     [chosen] = decide(engine, now, actions=("call_back",), decision_id="d1").actions

@@ -22,7 +22,7 @@ def catalog(toy_catalog):
         content = toy_catalog.model_dump(by_alias=True)["actions"]
         for name, more in actions.items():
             content[name] |= more
-        parts = {"actions": content, "budgets": budgets or {}, "control_group": {"share": 0}}
+        parts = {"actions": content, "budgets": budgets or {}, "arms": {"random": 0, "nobody": 0}}
         return changed(toy_catalog, **parts)
 
     return said

@@ -54,7 +54,7 @@ CATALOG = {
         ],
         "quiet_hours": [{"from": "21:00", "until": "08:00", "direction": "outbound"}],
     },
-    "control_group": {"share": 0},
+    "arms": {"random": 0, "nobody": 0},
     "context": {"name": {"type": "text"}},
     "actions": {
         name: {

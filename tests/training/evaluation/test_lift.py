@@ -14,7 +14,7 @@ from training.evaluation.lift import MISMATCH_P, lift, ratio_interval, sample_ra
 def table(policy: np.ndarray, control: np.ndarray, day: int = 0) -> RewardTable:
     """One decision of each customer, with its reward."""
     n, number = len(policy) + len(control), np.arange(len(policy) + len(control))
-    arm = np.where(number < len(policy), ARMS.index("policy"), ARMS.index("control"))
+    arm = np.where(number < len(policy), ARMS.index("policy"), ARMS.index("random"))
     reward = np.concatenate([policy, control]).astype(np.float64)
     return RewardTable(number, np.full(n, day), arm, np.ones(n, int), np.zeros(n, int), reward)
 
@@ -90,7 +90,7 @@ def test_each_day_shows_what_was_known_of_the_period_up_to_it():
     policy, control = drawn(3, 200, 40)
     first = table(policy, control, day=10)
     second = table(policy[:50] + 1, control[:10] - 1, day=12)
-    second.customer[second.arm == ARMS.index("control")] = np.arange(200, 210)
+    second.customer[second.arm == ARMS.index("random")] = np.arange(200, 210)
     found = lift(joined(second, first), 0.2)
     assert found.by_day["day"].tolist() == [10, 12]
     early = lift(first, 0.2)

@@ -35,7 +35,7 @@ ACTION = {
 }
 CATALOG = {
     "outcomes": {"accepted": {"acceptance": 1}},
-    "control_group": {"share": 0},
+    "arms": {"random": 0, "nobody": 0},
     "actions": {
         f"a{number}": ACTION | {"eligibility": [f"grade == '{grade}'"]}
         for number, grade in enumerate(GRADES)
