@@ -92,7 +92,7 @@ SLOWEST = (
     "serving/cli/test_main.py",
     "training/pipeline/test_registry.py",
     "serving/learn/test_maintenance.py",
-    "serving/audit/test_lift.py",
+    "serving/audit/lift/test_credited.py",
 )
 
 

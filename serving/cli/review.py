@@ -143,6 +143,7 @@ def lift(
 
     Example: nba lift --since 2026-11-01
     """
+    from serving.cli.lift.tables import print_lift
     from serving.cli.steps import compute_lift
 
     with plain_errors():
@@ -151,20 +152,7 @@ def lift(
         if as_json:
             _print(found.model_dump_json(indent=1))
             return
-        unit = found.currency.upper()
-        table = Table("arm", "customers", "decisions", f"{unit} a customer", f"{unit} a decision")
-        for name, arm in (("policy", found.policy), ("control", found.control)):
-            means = (arm.reward_per_customer, arm.reward_per_decision)
-            figures = ["" if mean is None else f"{mean:.3f}" for mean in means]
-            table.add_row(name, f"{arm.customers:,}", f"{arm.decisions:,}", *figures)
-        out.print(table)
-        ratio = found.sample_ratio
-        if ratio.p_value is not None:
-            share = f"{ratio.found_control:.2%} of the customers, {ratio.expected_control:.2%}"
-            _print(f"Control group: {share} expected, p = {ratio.p_value:.3g}.")
-        for remark in found.remarks:
-            _print(remark)
-        _print(found.verdict)
+        print_lift(found)
 
 
 @review.command()

@@ -30,7 +30,7 @@ from serving.audit.evaluation_request import (
     EvaluationSources,
     RequestedEvaluation,
 )
-from serving.audit.lift import sum_before_lift, view_lift
+from serving.audit.lift.view import sum_before_lift, view_lift
 from serving.audit.replay import Replay
 from serving.catalog.compiled_catalog import CompiledCatalog, load_catalog, load_compiled_catalog
 from serving.contract.decisions import ReplayAnswer

@@ -104,11 +104,11 @@ function lift(found) {
   parts.push(el("p", {class: tone}, found.verdict));
   if (found.days.length > 1) parts.push(liftChart(found.days));
   parts.push(table(["Arm", "Customers", "Decisions", `${unit} a customer`, `${unit} a decision`],
-    [["policy", found.policy], ["control", found.control]].map(([name, arm]) => [name,
+    [["policy", found.policy], ["random", found.random]].map(([name, arm]) => [name,
       count(arm.customers), count(arm.decisions), money(arm.reward_per_customer), money(arm.reward_per_decision)])));
   const ratio = found.sample_ratio, notes = [];
-  if (ratio.p_value !== null) notes.push(`Control group ${(100 * ratio.found_control).toFixed(2)} % of the customers, `
-    + `${(100 * ratio.expected_control).toFixed(2)} % expected (p ${number(ratio.p_value)}).`);
+  if (ratio.p_value !== null) notes.push(`Random arm ${(100 * ratio.found_random).toFixed(2)} % of the customers, `
+    + `${(100 * ratio.expected_random).toFixed(2)} % expected (p ${number(ratio.p_value)}).`);
   notes.push(...found.remarks || []);
   parts.push(el("p", {class: "soft"}, notes.join(" ")));
   return parts;
@@ -124,7 +124,7 @@ async function readiness() {
 }
 onKey(() => show("ready", readiness));
 show("ready", readiness);
-show("lift", async () => lift(await call("v1/lift", {})));
+show("lift", async () => lift((await call("v1/lift", {})).credited));
 
 // A link can send the request: /console/?customer=h1&channel=app, or /console/?decision=visit-8812.
 const linked = new URLSearchParams(location.search);

@@ -1,4 +1,8 @@
-"""Request and answer types of `/v1/lift`: mean reward of the policy less the control group."""
+"""Request and answer types of `/v1/lift`: what the policy earns, by intention to treat.
+
+All customers of an arm count from the day on which they were first met, with all their value and
+their leaving, whether credited to an action or not.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +12,12 @@ from typing import Self
 from pydantic import BaseModel, Field, model_validator
 
 from features.journeys.events import UtcTime
+from serving.contract.credited_lift import CreditedLift
 from serving.contract.requests import Request
 
 
 class LiftRequest(Request):
-    """A period; without it, all decisions count."""
+    """A period whose days count; without it, all days count. It limits no customers."""
 
     since: UtcTime | None = Field(None, examples=["2026-11-01T00:00:00Z"])
     until: UtcTime | None = None
@@ -25,16 +30,42 @@ class LiftRequest(Request):
 
 
 class ArmView(BaseModel):
-    """One arm: its customers, decisions and mean rewards, in the domain's currency."""
+    """The customers of one arm; means of a customer, in the domain's currency.
 
+    ``value`` is ``margin`` less ``cost`` less ``lost``. ``lost`` is the remaining value of those
+    who left. Means and shares are null without customers.
+    """
+
+    arm: str
+    share: float  # planned, by the catalogue
     customers: int
-    decisions: int
-    reward_per_customer: float | None
-    reward_per_decision: float | None
+    value: float | None
+    margin: float | None
+    cost: float | None
+    lost: float | None
+    left: float | None  # share of the customers who left and are not back
+
+
+class DifferenceView(BaseModel):
+    """A mean of one arm less that of another, with two 95 % intervals.
+
+    ``low`` and ``high`` hold at all looks together, so they may be read every day. ``planned_low``
+    and ``planned_high`` hold for one look whose day was fixed beforehand. ``smallest`` and
+    ``planned_smallest`` are the smallest differences that so many customers show in 80 % of the
+    cases, by each interval. Null: not enough customers yet.
+    """
+
+    value: float
+    low: float | None
+    high: float | None
+    planned_low: float | None
+    planned_high: float | None
+    smallest: float | None
+    planned_smallest: float | None
 
 
 class LiftOfDay(BaseModel):
-    """The lift of all decisions up to a day, with its interval.
+    """The lift up to the end of a day, with the interval that holds on all days together.
 
     Days begin at midnight on the clock of the business (`clock` in the catalogue, else UTC).
     """
@@ -45,40 +76,51 @@ class LiftOfDay(BaseModel):
     high: float
 
 
-class SampleRatio(BaseModel):
-    """The check that the arms are as large as the catalogue says; null without decisions."""
+class PairView(BaseModel):
+    """One arm less another: the value of a customer, and the share who left.
 
-    expected_control: float
-    found_control: float | None
+    ``relative`` is the lift divided by the mean of the arm ``against``; null unless that mean is
+    clearly above 0. Its bounds hold at all looks. ``explained`` is the share of the variance that
+    the value before explains and that is removed. ``informative`` is the number of customers that
+    carry the variance, in the arm that has fewer.
+    """
+
+    arm: str
+    against: str
+    lift: DifferenceView | None
+    left: DifferenceView | None
+    relative: float | None
+    relative_low: float | None
+    relative_high: float | None
+    explained: float | None
+    informative: int
+    verdict: str
+    days: list[LiftOfDay]
+
+
+class SampleRatio(BaseModel):
+    """The check that the arms are as large as the catalogue says; null without customers."""
+
+    expected: dict[str, float]  # share of each arm
+    found: dict[str, float]
     p_value: float | None
     trusted: bool
 
 
 class LiftView(BaseModel):
-    """The lift: reward per customer under the policy less that under random allowed actions.
+    """The lift: what a customer brings under the policy more than in another arm.
 
-    ``low`` and ``high`` are Welch's 95 % interval corrected for skewness, ``welch_low`` and
-    ``welch_high`` the uncorrected one. ``relative`` is the lift divided by the control's mean; it
-    is null unless that mean is clearly above 0. ``per_decision`` has no interval, because the
-    decisions of a customer are correlated.
+    ``pairs`` has the policy against nobody, the policy against random, and random against nobody;
+    pairs with an arm whose share is 0 are left out. ``credited`` compares credited rewards only.
     """
 
     currency: str
-    policy: ArmView
-    control: ArmView
-    in_both: int  # customers in both arms after a merge; they are counted in neither
-    open: int  # decisions whose attribution window is open; known outcomes count
-    lift: float | None
-    low: float | None
-    high: float | None
-    welch_low: float | None
-    welch_high: float | None
-    relative: float | None
-    relative_low: float | None
-    relative_high: float | None
-    per_decision: float | None
+    objective: str  # what counts as value, in words
+    horizon_days: float
+    arms: list[ArmView]  # policy, random, nobody
+    pairs: list[PairView]
     sample_ratio: SampleRatio
+    merged_across_arms: int  # customers with keys of several arms; counted in the arm of their id
     verdict: str
     remarks: list[str]  # limits of the figures, in sentences
-    days: list[LiftOfDay]
-    forgotten_actions: list[str]  # no longer in the catalogue; their reward counts as 0
+    credited: CreditedLift

@@ -17,7 +17,7 @@ from features.clock import monotonic_s, utc_now
 from features.errors import NotVisible
 from features.ingest.ingest_result import IngestResult
 from features.rewards.kept_rows import KeptRows
-from serving.audit.lift import view_lift
+from serving.audit.lift.view import view_lift
 from serving.audit.replay import Replay
 from serving.contract.customers import (
     AttributesAnswer,

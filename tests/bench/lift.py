@@ -28,7 +28,7 @@ from features.ledger.ledger import Ledger
 from features.rewards.reward_state import read_state
 from features.rewards.reward_steps import STEP, RewardRules, sum_rewards
 from features.settings import load_settings
-from serving.audit.lift import view_lift
+from serving.audit.lift.view import view_lift
 from serving.catalog.compiled_catalog import load_catalog
 from serving.contract.lift import LiftRequest
 from tests.server import Server, running
@@ -77,14 +77,15 @@ def measure(home: Path, decisions: int, customers: int, requests: int) -> dict[s
     begun = time.perf_counter()
     found = view_lift(LiftRequest(), ledger, catalog, domain, now)
     out.print(f"  function, first call: {time.perf_counter() - begun:.3f} s; {found.verdict}")
-    assert found.policy.decisions + found.control.decisions == decisions, found
+    assert found.credited.policy.decisions + found.credited.random.decisions == decisions, found
     ledger.close()
     week, hour = (now - timedelta(days=7)).isoformat(), (now - timedelta(hours=1)).isoformat()
     bodies = {"all": {}, "7 days to now": {"since": week}, "the last hour": {"since": hour}}
     with running(home) as server:
         times = {name: _asked(server, body, requests) for name, body in bodies.items()}
         _, whole = server.post("/v1/lift", {})
-        assert whole["policy"]["decisions"] + whole["control"]["decisions"] == decisions, whole
+        arms = (whole["credited"][arm]["decisions"] for arm in ("policy", "random"))
+        assert sum(arms) == decisions, whole
     for name, took in times.items():
         median, longest = statistics.median(took), max(took)
         out.print(f"  /v1/lift of {name}: median {median:.3f} s, longest {longest:.3f} s")
@@ -112,7 +113,7 @@ def fill(
 ) -> None:
     """Write decisions with their contacts and outcomes, the oldest first."""
     rng = np.random.default_rng(seed)
-    arms = np.where(rng.random(customers) < CONTROL, "control", "policy")
+    arms = np.where(rng.random(customers) < CONTROL, "random", "policy")
     names = list(catalog.actions)
     who = rng.integers(customers, size=decisions)
     what = rng.integers(len(names), size=decisions)

@@ -49,8 +49,8 @@ def test_a_period_that_ends_before_it_begins_is_refused(until):
 
 
 def test_the_lift_of_no_decisions_is_unknown():
-    found = steps.compute_lift(None, None)
-    assert (found.policy.decisions, found.control.decisions) == (0, 0)
+    found = steps.compute_lift(None, None).credited
+    assert (found.policy.decisions, found.random.decisions) == (0, 0)
 
 
 def test_a_policy_that_the_registry_does_not_have_cannot_be_evaluated():

@@ -50,7 +50,7 @@ def test_the_page_shows_readiness_and_lift(page, server):
     shown = page()
     assert "Checking readiness" not in shown and "Loading" not in shown
     assert "run 'nba train --promote'" in shown  # degraded: there are no models yet
-    verdict = server.post("/v1/lift", {})[1]["verdict"]
+    verdict = server.post("/v1/lift", {})[1]["credited"]["verdict"]
     assert len(verdict) > 20 and verdict in shown
     assert '<td class="n">policy</td>' in shown
 
@@ -87,7 +87,7 @@ def test_the_address_without_a_slash_leads_there(server):
 
 
 def test_the_lift_is_drawn_with_its_course_and_what_to_bear_in_mind(page, server):
-    """Decisions of three earlier days beside those of today; a quarter is in the control group."""
+    """Decisions of three earlier days beside those of today; a quarter is in the random arm."""
     ledger = Ledger(f"sqlite:///{server.log.parent / 'ledger.db'}")
     for number in range(80):
         arm = "random" if number % 4 == 0 else "policy"
@@ -101,7 +101,7 @@ def test_the_lift_is_drawn_with_its_course_and_what_to_bear_in_mind(page, server
     shown = page()
     assert "<polyline" in shown and "<polygon" in shown
     assert "decisions may still be followed by outcomes" in shown
-    assert "Do not trust the lift" in shown
+    assert "Do not trust the credited lift" in shown
 
 
 def test_the_page_of_the_api_shows_each_route_and_tries_one(server, browser):

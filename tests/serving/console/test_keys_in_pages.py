@@ -46,8 +46,8 @@ def application(control: AccessControl) -> Any:
         arm = {"customers": 1, "decisions": 1, "reward_per_customer": 1, "reward_per_decision": 1}
         ratio = {"trusted": True, "p_value": None}
         found = {"currency": "eur", "lift": None, "low": 0, "high": 0, "verdict": "Too early."}
-        more = {"days": [], "policy": arm, "control": arm, "sample_ratio": ratio}
-        return JSONResponse({**found, **more})
+        more = {"days": [], "policy": arm, "random": arm, "sample_ratio": ratio}
+        return JSONResponse({"credited": {**found, **more}})
 
     pages = Mount("/console", StaticFiles(directory=ROOT / "serving" / "console", html=True))
     routes = [Route("/v1/decide", decide, methods=["POST"]), pages]

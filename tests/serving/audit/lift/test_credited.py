@@ -1,26 +1,24 @@
-"""The lift of a ledger: who is counted, what is counted, and what is said of it."""
+"""The credited lift of a ledger: who is counted, what is counted, and what is said of it."""
 
 from __future__ import annotations
 
 import asyncio
-import json
 from datetime import timedelta
 
 import pytest
 import sqlalchemy as sa
 
-from features.errors import LedgerDown
 from features.identity.keys import KeyNormalizer
 from features.identity.links import link
 from features.ledger import tables
 from features.ledger.derived_tables import mark_decisions
 from features.rewards.reward_steps import RewardRules
-from serving.audit.lift import view_lift
+from serving.audit.lift.credited import view_credited_lift
+from serving.contract.credited_lift import CreditedLift
 from serving.contract.events import OutcomeRequest
-from serving.contract.lift import LiftRequest, LiftView
+from serving.contract.lift import LiftRequest
 from serving.decide.outcomes import record_outcome
 from serving.policies.arms import arm_of
-from tests.commands import nba_in_process
 from tests.conftest import NOW
 from tests.decided import decided
 from tests.serving.fakes import FakeModels, changed, decide, engine_of
@@ -48,7 +46,7 @@ def say(engine, now, decision_id, outcome="accepted", **more):
 def measured(engine, now, **period):
     catalog = engine.setup.compiled.catalog
     sum_all(engine.ledger, RewardRules.of(catalog, engine.domain))
-    return view_lift(LiftRequest(**period), engine.ledger, catalog, engine.domain, now)
+    return view_credited_lift(LiftRequest(**period), engine.ledger, catalog, "eur", now)
 
 
 @pytest.fixture
@@ -65,11 +63,15 @@ def test_the_policy_earns_what_its_action_brings(lived, now):
     found = measured(lived, now + timedelta(days=1))
     group = lived.setup.compiled.catalog.arms
     inside = [n for n in range(60) if arm_of(f"c{n}", group) == "random"]
-    assert (found.policy.customers, found.control.customers) == (60 - len(inside), len(inside))
+    assert (found.policy.customers, found.random.customers) == (60 - len(inside), len(inside))
     assert found.policy.reward_per_customer == pytest.approx(4.5)
-    assert found.control.reward_per_customer < 3
-    assert found.lift == pytest.approx(4.5 - found.control.reward_per_customer)
-    assert found.low > 0 and "earns" in found.verdict and "more for each customer" in found.verdict
+    assert found.random.reward_per_customer < 3
+    assert found.lift == pytest.approx(4.5 - found.random.reward_per_customer)
+    assert (
+        found.low > 0
+        and "earns" in found.verdict
+        and "more credited reward a customer" in found.verdict
+    )
     assert found.sample_ratio.trusted
     assert found.days[-1].value == pytest.approx(found.lift)
     assert found.open > 0
@@ -98,7 +100,7 @@ def test_who_was_merged_across_the_arms_is_counted_in_neither(lived, toy_domain,
     after = measured(lived, now)
     assert after.in_both == 1
     assert after.policy.customers == before.policy.customers - 1
-    assert after.control.customers == before.control.customers - 1
+    assert after.random.customers == before.random.customers - 1
 
 
 def test_only_what_was_shown_in_the_period_counts(lived, now):
@@ -110,17 +112,18 @@ def test_only_what_was_shown_in_the_period_counts(lived, now):
 
 
 def test_a_split_that_is_not_the_catalogues_is_told_before_any_figure(lived, toy_domain, now):
+    measured(lived, now)
     catalog = changed(lived.setup.compiled.catalog, arms={"random": 0.02, "nobody": 0})
-    found = view_lift(LiftRequest(), lived.ledger, catalog, toy_domain, now)
+    found = view_credited_lift(LiftRequest(), lived.ledger, catalog, "eur", now)
     assert not found.sample_ratio.trusted
-    assert found.verdict.startswith("Do not trust the lift: ")
+    assert found.verdict.startswith("Do not trust the credited lift: ")
 
 
 def test_what_was_never_shown_counts_for_nobody(engine, now):
     for number in range(10):
         decide(engine, now, customer_id=f"c{number}", activate=False)
     found = measured(engine, now)
-    assert found.policy.customers + found.control.customers == 0
+    assert found.policy.customers + found.random.customers == 0
 
 
 def test_a_period_that_ends_before_it_begins_is_refused(now):
@@ -167,9 +170,9 @@ class World:
 
         self.ledger.write_now(put)
 
-    def view(self, at: timedelta = 20 * DAY, **period) -> LiftView:
+    def view(self, at: timedelta = 20 * DAY, **period) -> CreditedLift:
         sum_all(self.ledger, RewardRules.of(self.catalog, self.domain))
-        return view_lift(LiftRequest(**period), self.ledger, self.catalog, self.domain, NOW + at)
+        return view_credited_lift(LiftRequest(**period), self.ledger, self.catalog, "eur", NOW + at)
 
 
 @pytest.fixture
@@ -187,7 +190,7 @@ def test_a_lift_is_told_with_its_intervals_and_its_course(world):
     assert view.low > 0 and view.welch_low > 0
     assert view.verdict.startswith("The policy earns 2.19 EUR (")
     assert view.per_decision == pytest.approx(view.lift)
-    assert view.relative == pytest.approx(view.lift / view.control.reward_per_customer)
+    assert view.relative == pytest.approx(view.lift / view.random.reward_per_customer)
     assert len(view.days) == 5 and str(view.days[-1].day) == "2026-11-22"
     assert view.days[-1].value == pytest.approx(view.lift)
     assert 0 < view.relative_low < view.relative < view.relative_high
@@ -215,7 +218,7 @@ def test_late_and_retracted_outcomes_change_the_lift(world):
         world.tell(range(number, number + 1), **gone)
     view = world.view()
     assert view.lift == pytest.approx(5 * (0 - 10 / 20))
-    assert view.high < 0 and "less for each customer than chance" in view.verdict
+    assert view.high < 0 and "less credited reward a customer than chance" in view.verdict
 
 
 def test_open_windows_are_counted_with_what_is_known_and_told(world):
@@ -231,7 +234,7 @@ def test_an_uneven_split_is_told_with_what_to_look_for(ledger, toy_catalog, toy_
     world.tell(range(60))
     view = world.view()
     assert not view.sample_ratio.trusted
-    assert "20 of 100 customers are in the control group (20.0%)" in view.verdict
+    assert "20 of 100 customers are in the random arm (20.0%)" in view.verdict
     assert "Was the share or the salt changed" in view.verdict
 
 
@@ -243,25 +246,7 @@ def test_where_there_is_not_enough_it_says_so_instead_of_a_number(world, policy,
     assert view.lift is view.low is view.relative is None
     assert view.verdict.startswith("Not enough yet: ")
     assert view.days == []
-    assert LiftView.model_validate_json(view.model_dump_json()) == view
-
-
-def test_a_lift_sums_what_is_new_and_says_what_it_could_not_sum(world, monkeypatch):
-    def lift_now() -> LiftView:
-        return view_lift(LiftRequest(), world.ledger, world.catalog, world.domain, NOW)
-
-    world.decide(policy=3, control=2)
-    assert (lift_now().policy.decisions, lift_now().control.decisions) == (3, 2)
-    world.tell(range(1))
-
-    def down(*asked: object) -> None:
-        raise LedgerDown("The disk is full.", expected="room", remedy="Make room.")
-
-    monkeypatch.setattr(world.ledger, "write_now", down)
-    world.catalog = changed(world.catalog, attribution="even")
-    changes, outdated = lift_now().remarks[-2:]
-    assert changes.startswith("1 changes (outcomes, activations, customers) are not counted yet")
-    assert "5 decisions still count by the earlier ones" in outdated
+    assert CreditedLift.model_validate_json(view.model_dump_json()) == view
 
 
 def test_a_long_course_has_some_of_its_days_and_the_last(ledger, toy_catalog, toy_domain):
@@ -274,14 +259,3 @@ def test_a_long_course_has_some_of_its_days_and_the_last(ledger, toy_catalog, to
             world.tell(range(number, number + 1), occurred_at=at)
     days = world.view().days
     assert 50 < len(days) <= 60 and str(days[-1].day) == "2026-11-22"
-
-
-def test_the_command_tells_the_lift_to_people_and_to_programs(tmp_path):
-    env = {"NBA_HOME": str(tmp_path)}
-    done = nba_in_process(["lift"], env)
-    assert done.returncode == 0, done.stderr
-    assert "Not enough yet: each arm needs at least 2 customers." in done.stdout
-    done = nba_in_process(["lift", "--since", "2026-01-01", "--json"], env)
-    assert json.loads(done.stdout)["lift"] is None
-    done = nba_in_process(["lift", "--since", "2026-02-01", "--until", "2026-01-01"], env)
-    assert done.returncode == 2 and "Correct --until" in done.stderr

@@ -1,8 +1,9 @@
-"""Estimates the lift: mean reward per customer of the policy less that of the control group.
+"""Compares credited rewards: mean per customer of the policy less that of the random arm.
 
 Customers are the units, because an arm is drawn for each customer; the rewards of a customer's
 decisions are summed. Mean, variance and skewness of each arm follow from sums of powers of these
 rewards, so the lift of every day is computed in one pass.
+Only what was credited to a shown action counts; `lift_pairs` counts everything.
 """
 
 from __future__ import annotations
@@ -16,9 +17,9 @@ import pandas as pd
 from features.intervals import welch_interval
 from features.rewards.rewards import RewardTable
 from training.arrays import Bools, Floats
-from training.evaluation.lift_sums import (
-    CONTROL,
+from training.evaluation.credited_sums import (
     POLICY,
+    RANDOM,
     arms_of_customers,
     sum_per_customer,
     sum_powers_by_day,
@@ -64,7 +65,7 @@ class Arm:
 
 @dataclass(frozen=True, slots=True)
 class LiftEstimate:
-    """Mean reward of a customer of the policy less that of a control customer.
+    """Mean reward of a customer of the policy less that of a customer of the random arm.
 
     Attributes
     ----------
@@ -73,7 +74,7 @@ class LiftEstimate:
     welch_low, welch_high : float
         95 % interval without that correction.
     relative, relative_low, relative_high : float
-        Lift as a share of the control group's mean, and its interval (see `ratio_interval`);
+        Lift as a share of the random arm's mean, and its interval (see `ratio_interval`);
         ``nan`` if that mean is not significantly above 0.
     """
 
@@ -98,45 +99,45 @@ class Lift:
     in_both : int
         Customers with decisions in both arms, after a merge; counted in neither.
     ratio_p : float or None
-        p-value of the split, given ``control_share`` of the catalogue (see `sample_ratio_p`).
+        p-value of the split, given ``random_share`` of the catalogue (see `sample_ratio_p`).
     by_day : DataFrame
-        Columns day, policy, control (mean reward per customer up to the day), lift, low, high;
+        Columns day, policy, random (mean reward per customer up to the day), lift, low, high;
         ``nan`` while there are too few customers.
     """
 
     policy: Arm
-    control: Arm
+    random: Arm
     figure: LiftEstimate | None
     in_both: int
-    control_share: float
+    random_share: float
     ratio_p: float | None
     by_day: pd.DataFrame
 
 
-def lift(table: RewardTable, control_share: float) -> Lift:
+def credited_lift(table: RewardTable, random_share: float) -> Lift:
     """Compare the two arms.
 
     Parameters
     ----------
     table
         From `rewards`.
-    control_share : float
-        Share of the customers in the control group, by the catalogue.
+    random_share : float
+        Share of the customers in the random arm, by the catalogue.
     """
     begins = np.flatnonzero(np.diff(table.customer, prepend=-1))
     arm, mixed = arms_of_customers(table, begins)
     decisions, open_, reward = (
         sum_per_customer(column, begins) for column in (table.decisions, table.open, table.reward)
     )
-    policy, control = (_arm(arm == code, decisions, open_, reward) for code in (POLICY, CONTROL))
+    policy, random = (_arm(arm == code, decisions, open_, reward) for code in (POLICY, RANDOM))
     sums = sum_powers_by_day(table, begins, arm)
     by_day = _by_day(*sums)
     figure = None
-    if min(policy.customers, control.customers) >= MIN_CUSTOMERS:
+    if min(policy.customers, random.customers) >= MIN_CUSTOMERS:
         figure = _figure(*(_moments(some.iloc[[-1]]) for some in sums))
         figure = figure if isfinite(figure.low) else None
-    ratio_p = sample_ratio_p(policy.customers, control.customers, control_share)
-    return Lift(policy, control, figure, mixed, control_share, ratio_p, by_day)
+    ratio_p = sample_ratio_p(policy.customers, random.customers, random_share)
+    return Lift(policy, random, figure, mixed, random_share, ratio_p, by_day)
 
 
 def ratio_interval(
@@ -166,17 +167,17 @@ def ratio_interval(
     return center - half, center + half
 
 
-def sample_ratio_p(policy: int, control: int, share: float) -> float | None:
+def sample_ratio_p(policy: int, random: int, share: float) -> float | None:
     """Test for a sample ratio mismatch: the p-value of the split, given the planned share.
 
     A chi-square test, or the exact binomial test if an arm expects fewer than `MIN_EXPECTED`.
 
     Parameters
     ----------
-    policy, control : int
+    policy, random : int
         Customers in each arm.
     share : float, in [0, 1]
-        Planned share of the control group.
+        Planned share of the random arm.
 
     Returns
     -------
@@ -187,15 +188,15 @@ def sample_ratio_p(policy: int, control: int, share: float) -> float | None:
     ----------
     Fabijan et al. (2019), "Diagnosing Sample Ratio Mismatch in Online Controlled Experiments".
     """
-    total = policy + control
+    total = policy + random
     if not total:
         return None
     from scipy.stats import binomtest, chisquare  # half a second, which only a lift needs to spend
 
     expected = total * (1 - share), total * share
     if min(expected) >= MIN_EXPECTED:
-        return float(chisquare([policy, control], expected).pvalue)
-    return float(binomtest(control, total, share).pvalue)
+        return float(chisquare([policy, random], expected).pvalue)
+    return float(binomtest(random, total, share).pvalue)
 
 
 def _arm(inside: Bools, decisions: Floats, open_: Floats, reward: Floats) -> Arm:
@@ -220,8 +221,8 @@ def _moments(sums: pd.DataFrame) -> tuple[Floats, Floats, Floats, Floats]:
     return n, mean, variance, third
 
 
-def _figure(policy: tuple[Floats, ...], control: tuple[Floats, ...]) -> LiftEstimate:
-    (n, mean, variance, third) = zip(policy, control, strict=True)
+def _figure(policy: tuple[Floats, ...], random: tuple[Floats, ...]) -> LiftEstimate:
+    (n, mean, variance, third) = zip(policy, random, strict=True)
     low, high = (float(bound[0]) for bound in welch_interval(mean, variance, n, third))
     welch_low, welch_high = (float(bound[0]) for bound in welch_interval(mean, variance, n))
     value = float(mean[0][0] - mean[1][0])
@@ -236,14 +237,14 @@ def _figure(policy: tuple[Floats, ...], control: tuple[Floats, ...]) -> LiftEsti
     )
 
 
-def _by_day(policy: pd.DataFrame, control: pd.DataFrame) -> pd.DataFrame:
-    (n, mean, variance, third) = zip(*map(_moments, (policy, control)), strict=True)
+def _by_day(policy: pd.DataFrame, random: pd.DataFrame) -> pd.DataFrame:
+    (n, mean, variance, third) = zip(*map(_moments, (policy, random)), strict=True)
     low, high = welch_interval(mean, variance, n, third)
     return pd.DataFrame(
         {
             "day": policy.index.to_numpy(dtype=np.int64),
             "policy": mean[0],
-            "control": mean[1],
+            "random": mean[1],
             "lift": mean[0] - mean[1],
             "low": low,
             "high": high,

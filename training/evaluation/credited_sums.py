@@ -11,8 +11,23 @@ from features.rewards.reward_rows import ARMS
 from features.rewards.rewards import RewardTable, Whole
 from training.arrays import Floats, Indices, Ints
 
-POLICY, CONTROL = (ARMS.index(name) for name in ("policy", "random"))
+POLICY, RANDOM = (ARMS.index(name) for name in ("policy", "random"))
+CONTROL = ARMS.index("control")  # that of decisions of before the three arms
 ARMS_N = len(ARMS) + 1  # with that of customers who have rows in several arms
+
+
+def rows_since_three_arms(table: RewardTable) -> tuple[RewardTable, int]:
+    """The rows of the policy and of the random arm; and the customers of the old control arm.
+
+    If the old control arm has rows, the days up to its last one are left out: the policy's rows of
+    that time have none of the random arm beside them.
+    """
+    old = table.arm == CONTROL
+    kept = (table.arm == POLICY) | (table.arm == RANDOM)
+    if old.any():
+        kept &= table.day > table.day[old].max()
+    rows = table if kept.all() else RewardTable(*(column[kept] for column in table))
+    return rows, len(np.unique(table.customer[old]))
 
 
 def arms_of_customers(table: RewardTable, begins: Indices) -> tuple[Ints, int]:
@@ -55,13 +70,13 @@ def sum_powers_by_day(
         powers = reward, square[1] - square[0], cube[1] - cube[0]
         added[place, 1:] = [np.bincount(its_arms, values, ARMS_N) for values in powers]
         rows_n[place] = np.bincount(its_arms, minlength=ARMS_N)
-    kept = rows_n[:, [POLICY, CONTROL]].any(axis=1)
+    kept = rows_n[:, [POLICY, RANDOM]].any(axis=1)
     sums = added[kept].cumsum(axis=0)
-    policy, control = (
+    policy, random = (
         pd.DataFrame(sums[:, :, code], days[kept], ["n", "s1", "s2", "s3"])
-        for code in (POLICY, CONTROL)
+        for code in (POLICY, RANDOM)
     )
-    return policy, control
+    return policy, random
 
 
 def _by_days(day: Whole) -> tuple[Indices, Ints, list[int]]:

@@ -1,85 +1,62 @@
-"""Reports the lift: the policy's reward per customer less the control group's, with a verdict."""
+"""Reports credited rewards: the policy's per customer less the random arm's, with a verdict."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import suppress
 from datetime import date, datetime, timedelta
 from math import isfinite
 
 import numpy as np
 
 from features.business.catalog import Catalog
-from features.business.domain import Domain
-from features.clock import monotonic_s
-from features.errors import LedgerDown
 from features.ledger.ledger import Ledger
 from features.rewards.kept_rows import KeptRows
-from features.rewards.reward_steps import RewardRules, sum_rewards
 from features.rewards.rewards import NotSummed, rewards
-from serving.contract.lift import ArmView, LiftOfDay, LiftRequest, LiftView, SampleRatio
-from training.evaluation.lift import (
+from serving.contract.credited_lift import CreditedArm, CreditedDay, CreditedLift, CreditedRatio
+from serving.contract.lift import LiftRequest
+from training.evaluation.credited_lift import (
     FEW_INFORMATIVE_CUSTOMERS,
     MIN_CUSTOMERS,
     MISMATCH_P,
     Arm,
     Lift,
     LiftEstimate,
-    lift,
+    credited_lift,
 )
+from training.evaluation.credited_sums import rows_since_three_arms
 
 MAX_DAYS = 60  # points of the lift by day
-# Before a lift is read, so many steps sum what came since the last one, for so long at most.
-MAX_STEPS, STEPS_WITHIN_S = 16, 0.1
 EPOCH = date(1970, 1, 1)
 
 
-def sum_before_lift(
-    ledger: Ledger, rules: RewardRules, lead: bool, steps: int, within_s: float
-) -> None:
-    """Sum rewards that came since the last step of the background; see `sum_rewards`.
-
-    If the ledger cannot be written now, they are left to the background.
-    """
-    begun = monotonic_s()
-    with suppress(LedgerDown):
-        for _ in range(steps):
-            if not sum_rewards(ledger, rules, lead=lead) or monotonic_s() - begun > within_s:
-                return
-
-
-def view_lift(
+def view_credited_lift(
     request: LiftRequest,
     ledger: Ledger,
     catalog: Catalog,
-    domain: Domain,
+    currency: str,
     now: datetime,
-    lead: bool = True,
     kept: KeptRows | None = None,
-) -> LiftView:
-    """The lift of a period, under the current catalogue and with the outcomes known now.
+) -> CreditedLift:
+    """Compare the credited rewards of a period, under the current catalogue, as known now.
 
-    Only credited rewards count: purchases without a shown action count in neither arm. Rewards are
-    read from rows that are kept up to date (`reward_steps`); a remark says what they do not hold
-    yet.
+    Purchases without a shown action count in neither arm. Rewards are read from rows that are kept
+    up to date (`reward_steps`); a remark says what they do not hold yet.
 
     Parameters
     ----------
-    lead : bool
-        False in a server, in which the background of the first worker leads; see `sum_rewards`.
     kept
         In a server: the rows that were read for earlier requests.
     """
-    sum_before_lift(ledger, RewardRules.of(catalog, domain), lead, MAX_STEPS, STEPS_WITHIN_S)
     earned = rewards(ledger, catalog, now, request.since, request.until, kept)
-    found = lift(earned.table, catalog.arms.random / (1 - catalog.arms.nobody))
-    figure, currency = found.figure, domain.currency
-    return LiftView(
+    table, old_customers = rows_since_three_arms(earned.table)
+    found = credited_lift(table, catalog.arms.random / (1 - catalog.arms.nobody))
+    figure = found.figure
+    return CreditedLift(
         currency=currency,
         policy=_arm(found.policy),
-        control=_arm(found.control),
+        random=_arm(found.random),
         in_both=found.in_both,
-        open=found.policy.open + found.control.open,
+        open=found.policy.open + found.random.open,
         lift=figure.value if figure else None,
         low=figure.low if figure else None,
         high=figure.high if figure else None,
@@ -88,17 +65,20 @@ def view_lift(
         relative=_known(figure.relative) if figure else None,
         relative_low=_known(figure.relative_low) if figure else None,
         relative_high=_known(figure.relative_high) if figure else None,
-        per_decision=_known(found.policy.per_decision - found.control.per_decision),
+        per_decision=_known(found.policy.per_decision - found.random.per_decision),
         sample_ratio=_sample_ratio(found),
         verdict=_verdict(found, currency.upper()),
-        remarks=[*_remarks(found, earned.unknown_actions), *_not_summed(earned.not_summed)],
+        remarks=[
+            *_remarks(found, earned.unknown_actions, old_customers),
+            *_not_summed(earned.not_summed),
+        ],
         days=_by_day(found),
         forgotten_actions=earned.unknown_actions,
     )
 
 
-def _arm(arm: Arm) -> ArmView:
-    return ArmView(
+def _arm(arm: Arm) -> CreditedArm:
+    return CreditedArm(
         customers=arm.customers,
         decisions=arm.decisions,
         reward_per_customer=_known(arm.per_customer),
@@ -106,18 +86,18 @@ def _arm(arm: Arm) -> ArmView:
     )
 
 
-def _sample_ratio(found: Lift) -> SampleRatio:
-    total = found.policy.customers + found.control.customers
+def _sample_ratio(found: Lift) -> CreditedRatio:
+    total = found.policy.customers + found.random.customers
     p_value = found.ratio_p
-    return SampleRatio(
-        expected_control=found.control_share,
-        found_control=found.control.customers / total if total else None,
+    return CreditedRatio(
+        expected_random=found.random_share,
+        found_random=found.random.customers / total if total else None,
         p_value=p_value,
         trusted=p_value is None or p_value >= MISMATCH_P,
     )
 
 
-def _by_day(found: Lift) -> list[LiftOfDay]:
+def _by_day(found: Lift) -> list[CreditedDay]:
     """The lift up to each day; a long period is thinned to `MAX_DAYS` days."""
     rows = found.by_day.dropna().to_dict("records")
     chosen = (
@@ -126,7 +106,7 @@ def _by_day(found: Lift) -> list[LiftOfDay]:
         else None
     )
     return [
-        LiftOfDay(
+        CreditedDay(
             day=EPOCH + timedelta(days=int(row["day"])),
             value=row["lift"],
             low=row["low"],
@@ -141,7 +121,7 @@ def _verdict(found: Lift, unit: str) -> str:
         return _mismatch_text(found)
     figure = found.figure
     if figure is None:
-        if min(found.policy.customers, found.control.customers) < MIN_CUSTOMERS:
+        if min(found.policy.customers, found.random.customers) < MIN_CUSTOMERS:
             return f"Not enough yet: each arm needs at least {MIN_CUSTOMERS} customers."
         return "Not enough yet: in each arm, all customers have brought the same."
     return _figure_text(figure, unit)
@@ -156,30 +136,35 @@ def _figure_text(figure: LiftEstimate, unit: str) -> str:
     low, high = sorted((abs(figure.low), abs(figure.high)))
     text = f"{abs(figure.value):.2f} {unit} ({low:.2f} to {high:.2f})"
     if figure.value > 0:
-        return f"The policy earns {text} more for each customer than chance."
-    return f"The policy earns {text} less for each customer than chance: look at the rules."
+        return f"The policy earns {text} more credited reward a customer than chance."
+    return f"The policy earns {text} less credited reward a customer than chance."
 
 
 def _mismatch_text(found: Lift) -> str:
     """The verdict when the sample ratio does not match the catalogue (SRM)."""
-    total = found.policy.customers + found.control.customers
+    total = found.policy.customers + found.random.customers
     return (
-        "Do not trust the lift: the split is not what the catalogue says. "
-        f"{found.control.customers:,} of {total:,} customers are in the control group "
-        f"({found.control.customers / total:.1%}), and the catalogue says "
-        f"{found.control_share:.1%}. Was the share or the salt changed in this period, were many "
+        "Do not trust the credited lift: the split is not what the catalogue says. "
+        f"{found.random.customers:,} of {total:,} customers are in the random arm "
+        f"({found.random.customers / total:.1%}), and the catalogue says "
+        f"{found.random_share:.1%}. Was the share or the salt changed in this period, were many "
         "customers merged, or does a channel ask for some of them only?"
     )
 
 
-def _remarks(found: Lift, forgotten: list[str]) -> Iterator[str]:
-    if still := found.policy.open + found.control.open:
+def _remarks(found: Lift, forgotten: list[str], old_customers: int) -> Iterator[str]:
+    if old_customers:
+        yield (
+            f"{old_customers:,} customers were in the control group of before the three arms; the "
+            "days of that time are not counted."
+        )
+    if still := found.policy.open + found.random.open:
         yield f"{still:,} decisions may still be followed by outcomes; they count as known now."
     if found.in_both:
         yield (
             f"{found.in_both:,} customers were merged across the arms and are counted in neither."
         )
-    fewest = min(found.policy.informative, found.control.informative)
+    fewest = min(found.policy.informative, found.random.informative)
     if found.figure and fewest < FEW_INFORMATIVE_CUSTOMERS:
         yield (
             f"In one arm only {fewest:,} customers have brought anything else than most did: the "

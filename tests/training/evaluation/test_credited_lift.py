@@ -1,4 +1,4 @@
-"""Lift: intervals that cover a known truth, and a check of the split that fires when it should."""
+"""Credited lift: intervals cover a known truth, and the check of the split fires if it should."""
 
 from __future__ import annotations
 
@@ -8,14 +8,19 @@ from scipy import stats
 
 from features.rewards.reward_rows import ARMS
 from features.rewards.rewards import RewardTable
-from training.evaluation.lift import MISMATCH_P, lift, ratio_interval, sample_ratio_p
+from training.evaluation.credited_lift import (
+    MISMATCH_P,
+    credited_lift,
+    ratio_interval,
+    sample_ratio_p,
+)
 
 
-def table(policy: np.ndarray, control: np.ndarray, day: int = 0) -> RewardTable:
+def table(policy: np.ndarray, random: np.ndarray, day: int = 0) -> RewardTable:
     """One decision of each customer, with its reward."""
-    n, number = len(policy) + len(control), np.arange(len(policy) + len(control))
+    n, number = len(policy) + len(random), np.arange(len(policy) + len(random))
     arm = np.where(number < len(policy), ARMS.index("policy"), ARMS.index("random"))
-    reward = np.concatenate([policy, control]).astype(np.float64)
+    reward = np.concatenate([policy, random]).astype(np.float64)
     return RewardTable(number, np.full(n, day), arm, np.ones(n, int), np.zeros(n, int), reward)
 
 
@@ -26,52 +31,52 @@ def joined(*some: RewardTable) -> RewardTable:
     return RewardTable(*(column[order] for column in columns))
 
 
-def drawn(seed: int, policy: int, control: int) -> tuple[np.ndarray, np.ndarray]:
+def drawn(seed: int, policy: int, random: int) -> tuple[np.ndarray, np.ndarray]:
     """Rewards as they are: a showing costs, one customer in ten earns something, few much."""
     rng = np.random.default_rng(seed)
 
     def one(size: int) -> np.ndarray:
         return np.where(rng.random(size) < 0.1, rng.lognormal(2.0, 0.5, size), 0.0) - 0.1
 
-    return one(policy), one(control)
+    return one(policy), one(random)
 
 
 def test_the_plain_interval_is_welchs():
-    policy, control = drawn(7, 500, 60)
-    figure = lift(table(policy, control), 0.1).figure
-    welch = stats.ttest_ind(policy, control, equal_var=False).confidence_interval(0.95)
-    assert figure.value == pytest.approx(policy.mean() - control.mean())
+    policy, random = drawn(7, 500, 60)
+    figure = credited_lift(table(policy, random), 0.1).figure
+    welch = stats.ttest_ind(policy, random, equal_var=False).confidence_interval(0.95)
+    assert figure.value == pytest.approx(policy.mean() - random.mean())
     assert (figure.welch_low, figure.welch_high) == pytest.approx((welch.low, welch.high))
 
 
 def test_without_skewness_both_intervals_are_the_same():
     half = np.array([-2.0, -1.0, 0.0, 1.0, 2.0])
-    figure = lift(table(half + 3, half), 0.5).figure
+    figure = credited_lift(table(half + 3, half), 0.5).figure
     assert (figure.low, figure.high) == pytest.approx((figure.welch_low, figure.welch_high))
 
 
 def test_a_lift_that_is_there_is_found_and_its_size_covered():
-    policy, control = drawn(7, 20_000, 1_000)
-    figure = lift(table(policy + 0.4, control), 1 / 21).figure
+    policy, random = drawn(7, 20_000, 1_000)
+    figure = credited_lift(table(policy + 0.4, random), 1 / 21).figure
     assert figure.low > 0 and figure.low < 0.4 < figure.high
-    mean = control.mean()
+    mean = random.mean()
     assert figure.relative == pytest.approx((policy.mean() + 0.4) / mean - 1)
     assert figure.relative_low < figure.relative < figure.relative_high
 
 
 @pytest.mark.parametrize(
-    ("policy", "control"),
+    ("policy", "random"),
     [([], []), ([1.0, 2.0], [1.0]), ([1.0], [1.0, 2.0]), ([1.0, 1.0], [0.0, 0.0])],
-    ids=["nobody", "one in the control group", "one outside", "all alike within their arm"],
+    ids=["nobody", "one in the random arm", "one outside", "all alike within their arm"],
 )
-def test_of_too_few_there_is_no_figure(policy, control):
-    assert lift(table(np.array(policy), np.array(control)), 0.5).figure is None
+def test_of_too_few_there_is_no_figure(policy, random):
+    assert credited_lift(table(np.array(policy), np.array(random)), 0.5).figure is None
 
 
 def test_customers_count_and_not_their_decisions():
     """One customer with a hundred decisions must not outweigh the others."""
     busy = joined(*(table(np.full(3, 1.0), np.array([0.0, 2.0]), day) for day in range(100)))
-    found = lift(busy, 0.4)
+    found = credited_lift(busy, 0.4)
     assert (found.policy.customers, found.policy.decisions) == (3, 300)
     assert (found.policy.per_customer, found.policy.per_decision) == (100.0, 1.0)
     assert found.figure.value == 0.0
@@ -80,20 +85,20 @@ def test_customers_count_and_not_their_decisions():
 def test_who_was_seen_in_both_arms_is_counted_in_neither():
     rows = table(np.array([1.0, 2.0, 3.0]), np.array([0.0, 1.0, 50.0]))
     rows.customer[5] = 0
-    found = lift(joined(rows), 0.5)
+    found = credited_lift(joined(rows), 0.5)
     assert found.in_both == 1
-    assert (found.policy.customers, found.control.customers) == (2, 2)
+    assert (found.policy.customers, found.random.customers) == (2, 2)
     assert found.figure.value == pytest.approx(2.5 - 0.5)
 
 
 def test_each_day_shows_what_was_known_of_the_period_up_to_it():
-    policy, control = drawn(3, 200, 40)
-    first = table(policy, control, day=10)
-    second = table(policy[:50] + 1, control[:10] - 1, day=12)
+    policy, random = drawn(3, 200, 40)
+    first = table(policy, random, day=10)
+    second = table(policy[:50] + 1, random[:10] - 1, day=12)
     second.customer[second.arm == ARMS.index("random")] = np.arange(200, 210)
-    found = lift(joined(second, first), 0.2)
+    found = credited_lift(joined(second, first), 0.2)
     assert found.by_day["day"].tolist() == [10, 12]
-    early = lift(first, 0.2)
+    early = credited_lift(first, 0.2)
     assert found.by_day.iloc[0].to_dict() == pytest.approx(early.by_day.iloc[0].to_dict())
     last = found.by_day.iloc[-1]
     assert last["lift"] == pytest.approx(found.figure.value)
@@ -106,7 +111,7 @@ def test_each_day_shows_what_was_known_of_the_period_up_to_it():
 def test_a_day_without_a_control_customer_has_no_figure_yet():
     later = table(np.ones(2), np.ones(2), 1)
     rows = joined(table(np.array([1.0, 2.0]), np.array([])), later)
-    by_day = lift(rows, 0.5).by_day
+    by_day = credited_lift(rows, 0.5).by_day
     assert np.isnan(by_day["lift"].iloc[0]) and np.isfinite(by_day["lift"].iloc[1])
 
 
@@ -142,11 +147,11 @@ def test_the_check_of_the_split_is_silent_where_it_is_right_and_fires_where_not(
 
 
 @pytest.mark.parametrize(
-    ("policy", "control", "uneven"),
+    ("policy", "random", "uneven"),
     [(9800, 200, False), (9780, 220, False), (9700, 300, True), (9990, 10, True), (49, 1, False)],
 )
-def test_the_check_of_the_sample_ratio_fires_when_it_should(policy, control, uneven):
-    assert (sample_ratio_p(policy, control, 0.02) < MISMATCH_P) == uneven
+def test_the_check_of_the_sample_ratio_fires_when_it_should(policy, random, uneven):
+    assert (sample_ratio_p(policy, random, 0.02) < MISMATCH_P) == uneven
 
 
 def test_nobody_in_the_control_group_is_no_surprise_only_where_nobody_should_be():

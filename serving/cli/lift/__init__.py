@@ -1,0 +1,1 @@
+"""The answer of the command `nba lift`, as tables in the terminal."""
