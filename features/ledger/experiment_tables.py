@@ -24,12 +24,28 @@ guardrail_tests = sa.Table(
     sa.Column("rules", TEXT, nullable=False),
     sa.Column("state", TEXT, nullable=False),
 )
-# Harm that was counted in a test: each event once.
+# Harm that was counted: each decision once in the tests of actions (`unit` is decision), and each
+# customer once in the test of the policy's arm (`unit` is customer). `customer_id`: the customer at
+# that time; the rows of forgotten customers go.
 guardrail_events = sa.Table(
     "guardrail_events",
     metadata,
     sa.Column("guardrail", TEXT, primary_key=True),
-    sa.Column("event_id", TEXT, primary_key=True),
+    sa.Column("unit", TEXT, primary_key=True),
+    sa.Column("key", TEXT, primary_key=True),  # a decision_id or a customer_id
+    sa.Column("customer_id", TEXT, nullable=False, index=True),
+)
+# Events that a guardrail may have to count (`kind` is event), and customers whose silence may have
+# lasted long enough to count as leaving (`kind` is silence), from `due_at` on. Marked in the
+# transaction of the event.
+guardrail_marks = sa.Table(
+    "guardrail_marks",
+    metadata,
+    sa.Column("kind", TEXT, primary_key=True),
+    sa.Column("key", TEXT, primary_key=True),  # an event_id or a customer_id
+    sa.Column("customer_id", TEXT, nullable=False),
+    sa.Column("due_at", UtcMicros, nullable=False, index=True),
+    sqlite_with_rowid=False,
 )
 # Actions that a guardrail has switched off, until somebody lifts it. `evidence`: JSON, the counts
 # and the e-value at that time.

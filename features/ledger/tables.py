@@ -35,6 +35,7 @@ from features.ledger.derived_tables import snapshot_part_uses as snapshot_part_u
 from features.ledger.derived_tables import snapshot_parts as snapshot_parts
 from features.ledger.derived_tables import snapshots as snapshots
 from features.ledger.experiment_tables import guardrail_events as guardrail_events
+from features.ledger.experiment_tables import guardrail_marks as guardrail_marks
 from features.ledger.experiment_tables import guardrail_stops as guardrail_stops
 from features.ledger.experiment_tables import guardrail_tests as guardrail_tests
 from features.ledger.experiment_tables import met_customers as met_customers

@@ -15,6 +15,7 @@ from serving.decide.choice import score, select
 from serving.decide.decision_setup import DecisionSetup
 from serving.decide.limit_inputs import limit_inputs_of
 from serving.decide.step_results import DecisionInputs
+from serving.policies.stopped_actions import stops_from_json
 
 
 class RepeatedDecision(NamedTuple):
@@ -83,4 +84,5 @@ def inputs_from_record(
         left_at=datetime.fromisoformat(left) if (left := record.get("left_at")) else None,
         looks=tuple(record.get("looks", ())),
         arm=answer["arm"],
+        stops=stops_from_json(record.get("stops", {})),
     )

@@ -119,6 +119,8 @@ def _activate(connection: sa.Connection, asked: _Activation) -> ActivateAnswer |
         if index is None:
             reason = "it is no longer in the catalogue"
             removed.append(Removed(action_id=name, rule="catalog", reason=reason))
+        elif name in setup.stops:
+            removed.append(setup.stops[name].removal(name))
         elif contact_policy_result.out[index]:
             removed.append(contact_policy_result.why(index))
         elif pacing_result.out[index]:

@@ -81,7 +81,7 @@ def score(
     )
     holds = compiled.conditions.holds(decision_context.numbers, decision_context.texts)
     eligibility = setup.engagement_policy.evaluate(
-        request, decision_context, holds, inputs.decided_at, inputs.arm
+        request, decision_context, holds, inputs.decided_at, inputs.arm, inputs.stops
     )
     prediction = setup.models.predict(row, request.channel) if believed is None else believed
     weights = context_weights(compiled, holds)

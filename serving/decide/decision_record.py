@@ -34,6 +34,7 @@ from serving.decide.step_results import (
     LimitInputs,
     ScoredActions,
 )
+from serving.policies.stopped_actions import stops_to_json
 
 _COLUMNS = (
     *("decision_id", "subject", "customer_id", "decided_at", "channel", "action_id"),
@@ -210,6 +211,7 @@ def _record(complete: CompleteDecision, days: Mapping[str, float]) -> dict[str, 
         **({"features_problem": inputs.features_problem} if inputs.features_problem else {}),
         **({"left_at": inputs.left_at} if inputs.left_at else {}),
         **({"looks": inputs.looks} if inputs.looks else {}),
+        **({"stops": stops_to_json(inputs.stops)} if inputs.stops else {}),
         # The draw of decisions without a seed, of former versions, was seeded by their id.
         **({"seed": inputs.seed} if inputs.seed != inputs.decision_id else {}),
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 from features.customers.account_contacts import AccountContacts
 from features.customers.contacts import Contact
@@ -13,7 +13,8 @@ from serving.catalog.compiled_catalog import CompiledCatalog
 from serving.policies.budgets import BudgetPacer
 from serving.policies.contact_counts import ContactFacts
 from serving.policies.contact_policy import ContactPolicy
-from serving.policies.eligibility import EngagementPolicy
+from serving.policies.eligibility import NO_STOPS, EngagementPolicy
+from serving.policies.stopped_actions import Stops
 from training.arrays import Floats
 from training.bandit.stacking import Prediction
 from training.contributions import Contributions
@@ -45,10 +46,22 @@ class DecisionSetup:
     """The catalogue, policies and models used for a decision.
 
     Replaced as one object, so a decision never sees half of a change.
+
+    Attributes
+    ----------
+    stops : mapping
+        By action, the guardrail that has switched it off.
     """
 
-    def __init__(self, compiled: CompiledCatalog, models: Models, model_input: ModelInput) -> None:
+    def __init__(
+        self,
+        compiled: CompiledCatalog,
+        models: Models,
+        model_input: ModelInput,
+        stops: Stops = NO_STOPS,
+    ) -> None:
         self.compiled = compiled
+        self.stops = stops
         self.models = models
         self.model_input = model_input
         self.engagement_policy = EngagementPolicy(compiled)
@@ -101,6 +114,13 @@ class DecisionSetup:
         mine = self.compiled.catalog.fingerprint
         if models is self.models or models.catalog not in (None, mine):
             return self
+        return self._with(models=models)
+
+    def with_stops(self, stops: Stops) -> DecisionSetup:
+        """Return a copy in which guardrails have switched off other actions."""
+        return self if stops == self.stops else self._with(stops=stops)
+
+    def _with(self, **changed: Any) -> DecisionSetup:
         other = object.__new__(DecisionSetup)
-        other.__dict__ = {**self.__dict__, "models": models}
+        other.__dict__ = {**self.__dict__, **changed}
         return other

@@ -101,6 +101,7 @@ class InputReader:
             left_at=left_at(self.model_input, found),
             looks=_looks(setup, request),
             arm=arm_of(customer_id, setup.compiled.catalog.arms),
+            stops=setup.stops,
         )
 
     def check(self, request: DecideRequest) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -22,6 +22,7 @@ from serving.decide.decision_setup import DecisionSetup
 from serving.policies.budgets import PacingResult
 from serving.policies.contact_policy import ContactPolicyResult
 from serving.policies.eligibility import EligibilityResult
+from serving.policies.stopped_actions import Stops
 from training.arrays import Floats, Indices
 from training.bandit.stacking import Prediction
 
@@ -59,6 +60,8 @@ class DecisionInputs:
         Of each rank that is asked for, the probability that a customer looks at it; empty: 1 each.
     arm : str
         The arm of the customer. It is read once, so a repeated decision has the arm of then.
+    stops : mapping
+        By action, the guardrail that has switched it off.
     """
 
     decision_id: str
@@ -78,6 +81,7 @@ class DecisionInputs:
     left_at: datetime | None = None
     looks: Sequence[float] = ()
     arm: Arm = "policy"
+    stops: Stops = field(default_factory=dict)
 
 
 class Reasoning(NamedTuple):

@@ -14,12 +14,14 @@ from features.errors import InvalidRequest
 from serving.catalog.compiled_catalog import LEVELS, CompiledCatalog
 from serving.catalog.decision_context import DecisionContext
 from serving.contract.decisions import Arm, DecideRequest, Removed
+from serving.policies.stopped_actions import Stops
 from training.arrays import Bools, Indices
 
-CHANNEL, NOT_ASKED, EXCLUDED, DATES, CONDITION, NOBODY = range(1, 7)
+CHANNEL, NOT_ASKED, EXCLUDED, DATES, CONDITION, NOBODY, STOPPED = range(1, 8)
 NO_TREATMENT = "treatments"
 ARM_NOBODY = "arms.nobody"
-RULES = ("", NO_TREATMENT, "request.actions", "request.exclude", "dates", "", ARM_NOBODY)
+RULES = ("", NO_TREATMENT, "request.actions", "request.exclude", "dates", "", ARM_NOBODY, "")
+NO_STOPS: Stops = {}
 _RULES, _LEVELS = np.array(RULES, dtype=object), np.array(LEVELS, dtype=object)
 
 
@@ -44,6 +46,7 @@ class EngagementPolicy:
         holds: Bools,
         now: datetime,
         arm: Arm = "policy",
+        stops: Stops = NO_STOPS,
     ) -> EligibilityResult:
         """Remove the actions that are not eligible for one decision.
 
@@ -53,6 +56,8 @@ class EngagementPolicy:
             Which conditions of the catalogue hold in this decision context.
         arm
             Of the customer; in ``nobody`` only actions of groups of ``kind: service`` are left.
+        stops
+            The actions that a guardrail has switched off.
 
         Raises
         ------
@@ -73,6 +78,9 @@ class EngagementPolicy:
         for number, action in self._dated:
             if not action.runs_at(now):
                 code[number] = DATES
+        for name in stops:
+            if (index := compiled.index.get(name)) is not None:
+                code[index] = STOPPED
         for name in request.exclude:
             if name != NO_ACTION:
                 code[compiled.index[name]] = EXCLUDED
@@ -81,7 +89,7 @@ class EngagementPolicy:
             code[[name not in requested for name in compiled.actions]] = NOT_ASKED
         code[~compiled.offered[request.channel]] = CHANNEL
         return EligibilityResult(
-            compiled, request.channel, decision_context, code, first, self._level
+            compiled, request.channel, decision_context, code, first, self._level, stops
         )
 
 
@@ -102,12 +110,13 @@ class EligibilityResult:
         code: NDArray[np.int8],
         first: Indices,
         level: Indices,
+        stops: Stops = NO_STOPS,
     ) -> None:
         self.out: Bools = code > 0
         self._compiled = compiled
         self._channel = channel
         self._decision_context = decision_context
-        self._code, self._first, self._level = code, first, level
+        self._code, self._first, self._level, self._stops = code, first, level, stops
 
     def rule(self, action: int) -> str:
         """Name of the first rule that removes an action."""
@@ -120,6 +129,10 @@ class EligibilityResult:
         failed = (self._code == CONDITION).nonzero()[0]
         found[failed] = _LEVELS.take(self._level[self._first[failed]])
         names: list[str] = found.tolist()
+        for name, stop in self._stops.items():
+            index = self._compiled.index.get(name)
+            if index is not None and self._code[index] == STOPPED:
+                names[index] = stop.rule
         return names
 
     def why(self, action: int) -> Removed:
@@ -128,6 +141,8 @@ class EligibilityResult:
         name = compiled.actions[action]
         if code == CONDITION:
             return self._unmet_condition(name, action)
+        if code == STOPPED:
+            return self._stops[name].removal(name)
         reason = {
             CHANNEL: f"it has no treatment for {self._channel}",
             NOT_ASKED: "the caller did not ask for it",

@@ -35,10 +35,22 @@ def test_an_action_may_be_stopped_again_after_it_was_lifted(ledger):
     assert sorted(found) == [(AT, None), (AT.replace(day=2), None)]
 
 
-def test_an_event_of_harm_counts_once_in_each_guardrail(ledger):
-    rows = [{"guardrail": name, "event_id": "e1"} for name in ("complaints", "refunds")]
+def test_a_decision_with_harm_counts_once_in_each_guardrail(ledger):
+    rows = [
+        {"guardrail": name, "unit": "decision", "key": "d1", "customer_id": "c1"}
+        for name in ("complaints", "refunds")
+    ]
 
     def add(connection):
         return tables.insert_new(connection, tables.guardrail_events, rows)
 
     assert (ledger.write_now(add), ledger.write_now(add)) == (2, 0)
+
+
+def test_a_mark_of_a_customer_is_kept_once(ledger):
+    row = {"kind": "silence", "key": "c1", "customer_id": "c1", "due_at": AT}
+
+    def add(connection):
+        return tables.insert_new(connection, tables.guardrail_marks, [row])
+
+    assert (ledger.write_now(add), ledger.write_now(add)) == (1, 0)
