@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
@@ -86,6 +86,8 @@ class Settings(BaseModel):
     """`NBA_RETENTION_RECORDS_DAYS`: age at which a decision's record is removed; or `never`."""
     retention_events_days: Days = None
     """`NBA_RETENTION_EVENTS_DAYS`: age at which an event is deleted; `never`."""
+    clock: Literal["real", "simulated"] = "real"
+    """`NBA_CLOCK`: `simulated` takes the time from `/v1/clock`, for simulations on this machine."""
     noop: bool = False
     """`NBA_NOOP`: adds the route `/v1/noop` that `make bench` measures against."""
 

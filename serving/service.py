@@ -25,6 +25,7 @@ from serving.access.gate import AccessControl, AccessMiddleware
 from serving.access.load_shedding import LoadShedding
 from serving.access.scopes import KeyScope, requires, scopes_of
 from serving.access.traffic_metrics import TrafficMetrics
+from serving.contract.clock import ClockAnswer, ClockRequest
 from serving.contract.customers import (
     AttributesAnswer,
     AttributesRequest,
@@ -222,6 +223,14 @@ class NextBestAction:
         with errors_as_http(STATUSES):
             return await self.worker.merge_candidates(request)
 
+    @bentoml.api(route="/v1/clock")
+    @requires(KeyScope.ADMIN)
+    @refuses(errors.InvalidRequest)
+    async def clock(self, request: ClockRequest, /) -> ClockAnswer:
+        """Set the clock of a server that was started with `NBA_CLOCK=simulated`; forward only."""
+        with errors_as_http(STATUSES):
+            return await self.worker.clock(request)
+
     @bentoml.api(route="/v1/customer")
     @requires(KeyScope.READ)
     @refuses(errors.InvalidRequest, errors.InvalidData, errors.CustomerForgotten)
@@ -258,7 +267,11 @@ class NextBestAction:
 
 
 _readiness = ReadyzAnswer()
-_access = AccessControl(settings.origins, settings.requests_per_s / settings.workers)
+_access = AccessControl(
+    settings.origins,
+    settings.requests_per_s / settings.workers,
+    this_machine_only=settings.clock == "simulated",
+)
 
 
 # Made at the first request of each: nobody may ever ask.

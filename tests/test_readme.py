@@ -18,6 +18,7 @@ from features.identity.keys import KeyNormalizer
 from features.journeys.events import parse_event
 from features.settings import GROCERY, Settings
 from serving.cli.main import app
+from serving.contract.clock import ClockRequest
 from serving.contract.customers import (
     AttributesRequest,
     CustomerRequest,
@@ -58,6 +59,7 @@ REQUESTS = {
     "unlink": LinkRequest,
     "merge_candidates": MergeCandidatesRequest,
     "attributes": AttributesRequest,
+    "clock": ClockRequest,
     "customer": CustomerRequest,
     "forget": ForgetRequest,
     "explain": ExplainRequest,

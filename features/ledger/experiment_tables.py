@@ -59,14 +59,23 @@ guardrail_stops = sa.Table(
     sa.Column("lifted_at", UtcMicros),
     sa.Column("lifted_by", TEXT),
 )
-# The time of a server that was started with NBA_CLOCK=simulated: one row. `settle`: whether
-# everything due by then is waited for; `settled_until`: up to when everything is folded, credited
-# and published.
+# The time of a server that was started with NBA_CLOCK=simulated: one row. `was_set`: somebody has
+# set it, so that it only moves forward. `settles_asked`, `settles_done`: numbers of the requests to
+# settle; `settled_until`: up to when everything was folded, credited and published by the last one.
 simulated_clock = sa.Table(
     "simulated_clock",
     metadata,
     sa.Column("key", TEXT, primary_key=True),
     sa.Column("now", UtcMicros, nullable=False),
-    sa.Column("settle", sa.Boolean, nullable=False),
+    sa.Column("was_set", sa.Boolean, nullable=False),
+    sa.Column("settles_asked", sa.BigInteger, nullable=False),
+    sa.Column("settles_done", sa.BigInteger, nullable=False),
     sa.Column("settled_until", UtcMicros),
+)
+# The last request to settle for which a part of the server, such as the learner, did its work.
+settled_parts = sa.Table(
+    "settled_parts",
+    metadata,
+    sa.Column("part", TEXT, primary_key=True),
+    sa.Column("settle", sa.BigInteger, nullable=False),
 )

@@ -55,11 +55,17 @@ class AccessControl:
         Origins of web pages that may call. Without keys, `Host` may also be one of their hosts.
     requests_per_s
         Requests of one key in a second that this process answers.
+    this_machine_only
+        Refuse what did not arrive at a loopback address, with a key, too.
     """
 
     def __init__(
-        self, origins: Collection[str] = (), requests_per_s: float = REQUESTS_PER_S
+        self,
+        origins: Collection[str] = (),
+        requests_per_s: float = REQUESTS_PER_S,
+        this_machine_only: bool = False,
     ) -> None:
+        self.this_machine_only = this_machine_only
         self.keys = KeyRing()
         self.hosts = frozenset(host_of(origin.partition("://")[2]) for origin in origins)
         self.limits = RateLimits(requests_per_s)
@@ -121,6 +127,9 @@ class AccessMiddleware:
         need = need_of(connection["path"], self._scopes)
         if not self._control.is_open:
             await (self._app if need == OPEN else _starting)(connection, receive, send)
+            return
+        if self._control.this_machine_only and not arrives_at_loopback(connection):
+            await _refuse(send, HTTPStatus.FORBIDDEN, _elsewhere())
             return
         keys, key = self._control.keys, None
         if keys:
@@ -230,6 +239,16 @@ def _no_key(connection: Connection, keys_exist: bool) -> str:
         return str(NbaError("No key was sent.", expected="a key", remedy=HOW))
     happened = "The key that was sent is unknown or revoked."
     return str(NbaError(happened, expected="a key that 'nba keys list' names", remedy=HOW))
+
+
+def _elsewhere() -> str:
+    return str(
+        NbaError(
+            "The clock of this server is simulated, so it answers on its own machine only.",
+            expected="a request to a loopback address such as 127.0.0.1, not through a proxy",
+            remedy="Call it there; without NBA_CLOCK=simulated, a server can be opened to others.",
+        )
+    )
 
 
 def _other_host(connection: Connection) -> str:

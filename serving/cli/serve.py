@@ -21,6 +21,7 @@ from features.errors import InvalidSetting, quoted
 from features.journeys.personas.persona_conditions import open_domain
 from features.ledger import tables
 from features.ledger.ledger import Ledger
+from features.ledger.simulated_clock import check_clock
 from features.settings import Settings, load_settings
 from features.states.set_aside import without_customers
 from serving.access.addresses import is_loopback
@@ -50,14 +51,16 @@ def serve_until_stopped(say: Callable[[str], None], host: str | None = None) -> 
     Raises
     ------
     InvalidSetting
-        If the port is taken, or others could call while the ledger has no key.
+        If the port is taken, others could call while the ledger has no key, or the clock is
+        simulated and the address is no loopback one, or real and that of the ledger simulated.
     """
     given = {"NBA_HOST": host} if host else {}
     settings = load_settings({**os.environ, **given})
     _check_port_is_free(settings.port)
     migrate_and_say(settings.ledger_url, say)  # the workers would refuse an older schema
-    keys = _keys(settings)
+    keys = _checked_keys(settings)
     _check_others_need_a_key(settings.host, keys)
+    _check_simulated_stays_here(settings)
     command = [sys.executable, "-m", "bentoml", "serve", "serving.service:NextBestAction"]
     command += ["--port", str(settings.port), "--host", settings.host]
     command += ["--working-dir", str(ROOT)]
@@ -156,9 +159,10 @@ def _called(settings: Settings) -> str:
     return f"[{settings.host}]" if ":" in settings.host else settings.host
 
 
-def _keys(settings: Settings) -> KeyRing:
+def _checked_keys(settings: Settings) -> KeyRing:
     ledger = Ledger(settings.ledger_url)
     try:
+        check_clock(settings, ledger)
         return KeyRing(ledger.read(read_keys))
     finally:
         ledger.close()
@@ -170,6 +174,15 @@ def _check_others_need_a_key(host: str, keys: KeyRing) -> None:
             f"NBA_HOST is {quoted(host)}, where others could call without a key.",
             expected="a key, or a loopback address such as 127.0.0.1",
             remedy="Run 'nba keys add NAME --scope decide,write' first.",
+        )
+
+
+def _check_simulated_stays_here(settings: Settings) -> None:
+    if settings.clock == "simulated" and not is_loopback(settings.host):
+        raise InvalidSetting(
+            f"NBA_CLOCK is simulated, and NBA_HOST is {quoted(settings.host)}.",
+            expected="a loopback address such as 127.0.0.1, as whoever calls could set the time",
+            remedy="Leave --host and NBA_HOST out, or NBA_CLOCK.",
         )
 
 

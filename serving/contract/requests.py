@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Literal, Self
 
 from pydantic import (
+    AwareDatetime,
     BaseModel,
     ConfigDict,
     Field,
@@ -72,3 +73,6 @@ class Readiness(BaseModel):
     status: Literal["starting", "not ready", "degraded", "ready"]
     degraded: list[str] = []
     models: dict[str, str | None] = {}
+    clock: Literal["simulated"] | None = None  # with the next two, if it is simulated
+    now: AwareDatetime | None = None
+    settled_until: AwareDatetime | None = None

@@ -24,11 +24,12 @@ from features.analytics.upkeep.recount import read_recounted, recount
 from features.analytics.upkeep.refresh import Refresher
 from features.business.catalog import Catalog
 from features.business.yaml_file import load_yaml
-from features.clock import utc_now
+from features.clock import Clock
 from features.errors import NotCounted
 from features.journeys.personas.persona_conditions import open_domain
 from features.ledger import tables
 from features.ledger.ledger import Ledger
+from features.ledger.simulated_clock import clock_of
 from features.private_files import protect_process
 from features.settings import Settings, load_settings
 from serving.learn.child_process import (
@@ -68,7 +69,7 @@ class NightlyRecount:
             self._child = start_child("serving.journeys.process", "--recount")
 
 
-def keep(refresher: Refresher, ledger: Ledger, noted: str) -> str:
+def keep(refresher: Refresher, ledger: Ledger, clock: Clock, noted: str) -> str:
     """Refresh once; a failure is noted in the ledger for `/readyz`, and tried again.
 
     Parameters
@@ -83,7 +84,7 @@ def keep(refresher: Refresher, ledger: Ledger, noted: str) -> str:
     """
     problem = ""
     try:
-        done = refresher.refresh(utc_now)
+        done = refresher.refresh(clock)
         if done.customers or done.builds:
             log.info("Cut the journeys of %s customers, %s builds", done.customers, done.builds)
     except NotCounted as error:  # another home keeps them; `/readyz` says so here, and not there
@@ -110,14 +111,14 @@ def run(settings: Settings) -> None:
     os.nice(NICE)
     threadpool_limits(limits=1, user_api="blas")
     domain, ledger = open_domain(settings.domain), Ledger(settings.ledger_url)
-    folder = settings.home / FOLDER
+    folder, clock = settings.home / FOLDER, clock_of(settings, ledger)
     nightly = NightlyRecount(load_yaml(settings.actions, Catalog).clock.of_business)
     with only_one(folder / "process.lock"):
         refresher = Refresher(ledger, domain, folder)
         noted = ledger.read(lambda c: tables.get_meta(c, PROBLEM)) or ""
         while True:
-            noted = keep(refresher, ledger, noted)
-            nightly.check(utc_now())
+            noted = keep(refresher, ledger, clock, noted)
+            nightly.check(clock())
             time.sleep(EVERY_S)
 
 
@@ -126,12 +127,12 @@ def run_recount(settings: Settings) -> None:
     os.nice(RECOUNT_NICE)
     threadpool_limits(limits=1, user_api="blas")
     domain, ledger = open_domain(settings.domain), Ledger(settings.ledger_url)
-    folder = settings.home / FOLDER
+    folder, clock = settings.home / FOLDER, clock_of(settings, ledger)
     try:
         before = ledger.read(read_recounted)
         if before is not None and before.differences:
-            Refresher(ledger, domain, folder).refresh(utc_now, rebuild=True)
-        for one in recount(ledger, domain, folder, utc_now()):
+            Refresher(ledger, domain, folder).refresh(clock, rebuild=True)
+        for one in recount(ledger, domain, folder, clock()):
             log.error("Journeys: %s", one)
     finally:
         ledger.close()

@@ -17,10 +17,11 @@ from pathlib import Path
 
 from threadpoolctl import threadpool_limits
 
-from features.clock import monotonic_s, utc_now
+from features.clock import Clock, monotonic_s
 from features.journeys.model_input import ModelInput
 from features.journeys.personas.persona_conditions import open_domain
 from features.ledger.ledger import Ledger
+from features.ledger.simulated_clock import clock_of
 from features.private_files import protect_process
 from features.settings import Settings, load_settings
 from serving.catalog.catalog_file import CatalogFile
@@ -74,6 +75,7 @@ def run(settings: Settings, champion: tuple[str, Path] | None = None) -> None:
     threadpool_limits(limits=1, user_api="blas")
     domain = open_domain(settings.domain)
     ledger = Ledger(settings.ledger_url)
+    clock = clock_of(settings, ledger)
     registry = Registry(settings)
     catalog_file = CatalogFile(settings.actions, domain, ModelInput(domain))
     catalog = catalog_file.read().catalog
@@ -85,7 +87,7 @@ def run(settings: Settings, champion: tuple[str, Path] | None = None) -> None:
         threading.Thread(target=_open, args=(registry,), daemon=True).start()
         log_version, every_s = log_to_registry(registry, domain), settings.version_every_s
         maintenance = LearnerMaintenance(learner, log_version, every_s, monotonic_s())
-        rounds = Rounds(learner, maintenance, catalog_file, settings)
+        rounds = Rounds(learner, maintenance, catalog_file, settings, clock)
         ended = _told_to_end()
         while not ended.is_set():
             try:
@@ -111,11 +113,13 @@ class Rounds:
         maintenance: LearnerMaintenance,
         catalog_file: CatalogFile,
         settings: Settings,
+        clock: Clock,
     ) -> None:
         self._learner = learner
         self._maintenance = maintenance
         self._catalog_file = catalog_file
         self._settings = settings
+        self._clock = clock
         self._next_refresh_s = self._next_publish_s = 0.0
 
     def run_one(self) -> float:
@@ -125,14 +129,14 @@ class Rounds:
             self._next_refresh_s = monotonic_s() + settings.models_every_s
             if (compiled := self._catalog_file.changed()) is not None:
                 learner.catalog = compiled.catalog
-            learner.rebase(utc_now())
-        more = learner.learn(utc_now())
+            learner.rebase(self._clock())
+        more = learner.learn(self._clock())
         began_s = monotonic_s()
         if began_s >= self._next_publish_s:
-            learner.publish(utc_now())
+            learner.publish(self._clock())
             took_s = monotonic_s() - began_s
             self._next_publish_s = began_s + max(settings.learn_every_s, took_s / PUBLISHING)
-        self._maintenance.check(utc_now(), monotonic_s(), more)
+        self._maintenance.check(self._clock(), monotonic_s(), more)
         return 0.0 if more else settings.learn_every_s
 
 

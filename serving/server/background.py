@@ -15,7 +15,7 @@ from typing import Any
 import bentoml
 
 from features.analytics.upkeep.kept_state import FOLDER
-from features.clock import monotonic_s, utc_now
+from features.clock import monotonic_s
 from features.customers.consents import opt_out_sentence
 from features.customers.merge_candidates import count_open
 from features.private_files import open_to_others
@@ -35,6 +35,7 @@ from serving.server import monitoring
 from serving.server.components import Components
 from serving.server.deletion import DeletionThreads
 from serving.server.disk import DiskWatch
+from serving.server.settling.clock import clock_fields
 from serving.server.work_pools import WorkPool
 
 log = logging.getLogger(__name__)
@@ -74,7 +75,7 @@ class BackgroundTasks:
         self._reward_rules: RewardRules | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._threads = WorkPool("background tasks", THREADS, most_waiting=THREADS)
-        self._deletion = DeletionThreads(components.erasure, components.retention)
+        self._deletion = DeletionThreads(components.erasure, components.retention, components.clock)
         self._disks = DiskWatch(settings)
         self._journeys = JourneysWatch(components.ledger, settings.home / FOLDER)
 
@@ -128,7 +129,8 @@ class BackgroundTasks:
         degraded = self.degraded
         status = "degraded" if degraded else "ready"
         versions = dict(self._components.engine.setup.models.versions)
-        return 200, {"status": status, "degraded": degraded, "models": versions}
+        found = {"status": status, "degraded": degraded, "models": versions}
+        return 200, found | clock_fields(self._components.clock)
 
     @property
     def degraded(self) -> list[str]:
@@ -185,7 +187,7 @@ class BackgroundTasks:
                 await parts.ledger.write(try_again)
                 self._tried_again = True
             if not parts.features.degraded:
-                await parts.ingest.publisher.show_backlog(utc_now())
+                await parts.ingest.publisher.show_backlog(parts.clock())
         count, some = await self._threads.run(parts.ledger.read, read_set_aside)
         monitoring.SET_ASIDE.set(count)
         self._set_aside = set_aside_sentence(count, some)
@@ -203,7 +205,8 @@ class BackgroundTasks:
     async def _measure_lag(self) -> None:
         """Measure how far the learner is behind, and count the decisions that it has set aside."""
         read = partial(self._threads.run, self._components.ledger.read)
-        lag = await read(lambda connection: read_lag(connection, utc_now()))
+        now = self._components.clock()
+        lag = await read(lambda connection: read_lag(connection, now))
         count, some = await read(read_learner_set_aside)
         monitoring.set_learner_lag(lag)
         monitoring.LEARNER_SET_ASIDE.set(count)
@@ -215,7 +218,7 @@ class BackgroundTasks:
         """Keep the process of journeys running, and know what is wrong with them."""
         if self._is_first_worker:
             self._journeys.keep_alive(monotonic_s())
-        await self._threads.run(self._journeys.look, utc_now())
+        await self._threads.run(self._journeys.look, self._components.clock())
 
     def _use_current_models(self) -> None:
         engine = self._components.engine
@@ -238,7 +241,7 @@ class BackgroundTasks:
 
     def _setup_with(self, compiled: CompiledCatalog) -> DecisionSetup:
         parts = self._components
-        keep_catalog(parts.ledger, compiled.catalog, utc_now())
+        keep_catalog(parts.ledger, compiled.catalog, parts.clock())
         parts.model_watcher.follow(compiled.catalog)
         return DecisionSetup(compiled, parts.model_watcher.current, parts.engine.model_input)
 

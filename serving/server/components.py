@@ -7,13 +7,13 @@ from collections.abc import Collection
 
 from features.analytics.upkeep.forgetting import forgetting
 from features.business.domain import Domain
-from features.clock import utc_now
 from features.customers.consents import index_consents, opt_out_sentence
 from features.ingest.erasure import Erasure
 from features.ingest.live_events import Ingest
 from features.journeys.model_input import ModelInput
 from features.journeys.personas.persona_conditions import open_domain
 from features.ledger.ledger import Ledger
+from features.ledger.simulated_clock import check_clock, clock_of
 from features.settings import Settings
 from features.states.former_spellings import link_former_spellings
 from features.states.journey_states import JourneyStates
@@ -50,9 +50,11 @@ class Components:
         if opt_out := opt_out_sentence(compiled.catalog):
             log.warning(opt_out)
         self.ledger = Ledger(settings.ledger_url)
+        check_clock(settings, self.ledger)
+        self.clock = clock_of(settings, self.ledger)
         index_consents(self.ledger, domain)
-        link_former_spellings(self.ledger, domain, utc_now())
-        keep_catalog(self.ledger, compiled.catalog, utc_now())
+        link_former_spellings(self.ledger, domain, self.clock())
+        keep_catalog(self.ledger, compiled.catalog, self.clock())
         self.features = _open_features(settings, domain)
         self.registry = Registry(settings)
         self.model_watcher = ModelWatcher(
@@ -69,6 +71,7 @@ class Components:
             self.ledger,
             self.features,
             settings.home,
+            self.clock,
             also=forgetting(self.ledger, domain, settings.home),
         )
         self.retention = RetentionPolicy(self.ledger, domain, settings)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from contextlib import suppress
 
-from features.clock import utc_now
+from features.clock import Clock
 from features.errors import InvalidSetting
 from features.ingest.erasure import Erasure
 from features.store.retention import RetentionPolicy, pruning_lock
@@ -20,9 +20,10 @@ class DeletionThreads:
     Of several workers, one at a time does either; file locks see to that.
     """
 
-    def __init__(self, erasure: Erasure, retention: RetentionPolicy) -> None:
+    def __init__(self, erasure: Erasure, retention: RetentionPolicy, clock: Clock) -> None:
         self._erasure = erasure
         self._retention = retention
+        self._clock = clock
         self._stopping = threading.Event()
         self._files = WorkPool("erasures", threads=1, most_waiting=1)
         self._records = WorkPool("retention", threads=1, most_waiting=1)
@@ -42,7 +43,7 @@ class DeletionThreads:
         self._records.close()
 
     def _prune(self) -> None:
-        now = utc_now()
+        now = self._clock()
         if self._retention.is_due(now):
             with suppress(InvalidSetting), pruning_lock(self._retention.settings.home):
                 self._retention.prune(now, after_step=self._goes_on)

@@ -13,12 +13,13 @@ from functools import partial
 from threadpoolctl import threadpool_limits
 
 from features.business.catalog import Catalog
-from features.clock import monotonic_s, utc_now
+from features.clock import monotonic_s
 from features.errors import NotVisible
 from features.ingest.ingest_result import IngestResult
 from features.rewards.kept_rows import KeptRows
 from serving.audit.lift.view import view_lift
 from serving.audit.replay import Replay
+from serving.contract.clock import ClockAnswer, ClockRequest
 from serving.contract.customers import (
     AttributesAnswer,
     AttributesRequest,
@@ -52,6 +53,7 @@ from serving.server.customer import view_customer
 from serving.server.forget import forget
 from serving.server.links import change_link
 from serving.server.merge_candidates import decide_candidates, view_candidates
+from serving.server.settling.clock import move_clock
 from serving.server.work_pools import WorkPool
 
 # A thread that computes keeps the interpreter this long before another one gets it. A decision
@@ -89,11 +91,11 @@ class Worker:
 
     async def decide(self, request: DecideRequest) -> Decision:
         """Choose and log."""
-        return await self._parts.engine.decide(request, utc_now())
+        return await self._parts.engine.decide(request, self._parts.clock())
 
     async def activate(self, request: ActivateRequest) -> ActivateAnswer:
         """Withdraw the actions of an earlier decision that may not be shown any more."""
-        return await activate(self._parts.engine, request.decision_id, utc_now())
+        return await activate(self._parts.engine, request.decision_id, self._parts.clock())
 
     async def explain(self, request: ExplainRequest) -> ExplainAnswer:
         """Return a past decision with the numbers and rules that led to it."""
@@ -108,7 +110,14 @@ class Worker:
         """Compare the customers of the policy with those of the control group."""
         catalog, domain, ledger = self._catalog, self._parts.engine.domain, self._parts.ledger
         look = partial(
-            view_lift, request, ledger, catalog, domain, utc_now(), lead=False, kept=self._kept
+            view_lift,
+            request,
+            ledger,
+            catalog,
+            domain,
+            self._parts.clock(),
+            lead=False,
+            kept=self._kept,
         )
         return await self._lift.share(request.model_dump_json(), look)
 
@@ -118,15 +127,17 @@ class Worker:
         look = partial(look_at_journeys, request, parts.ledger, parts.engine.domain, parts.home)
         ends_s = monotonic_s() + WITHIN_S
         zone = self._catalog.clock.zone
-        return await self._journeys.share(request.model_dump_json(), look, utc_now(), zone, ends_s)
+        return await self._journeys.share(
+            request.model_dump_json(), look, self._parts.clock(), zone, ends_s
+        )
 
     async def outcomes(self, request: OutcomeRequest) -> OutcomeAnswer:
         """Append an outcome to the ledger."""
-        return await record_outcome(request, self._parts.ledger, self._catalog, utc_now())
+        return await record_outcome(request, self._parts.ledger, self._catalog, self._parts.clock())
 
     async def events(self, request: EventsRequest) -> IngestResult:
         """Append events to the ledger, and update the online features."""
-        return await self._parts.ingest.ingest(request.events, utc_now())
+        return await self._parts.ingest.ingest(request.events, self._parts.clock())
 
     async def link(self, request: LinkRequest) -> LinkAnswer:
         """Merge the customers of two keys, or give a device to a customer."""
@@ -139,7 +150,7 @@ class Worker:
     async def attributes(self, request: AttributesRequest) -> AttributesAnswer:
         """Change attributes in the ledger, and update the online features."""
         done = await self._parts.attributes.change(
-            request.customer_id, request.attributes, request.as_of, utc_now()
+            request.customer_id, request.attributes, request.as_of, self._parts.clock()
         )
         return AttributesAnswer(**done._asdict())
 
@@ -149,15 +160,23 @@ class Worker:
         if request.decision is None:
             return await self._reads.run(view_candidates, request, parts.ledger)
         normalizer = parts.engine.normalizer
-        return await decide_candidates(request, parts.ingest, parts.ledger, normalizer, utc_now())
+        return await decide_candidates(
+            request, parts.ingest, parts.ledger, normalizer, self._parts.clock()
+        )
 
     async def customer(self, request: CustomerRequest) -> CustomerView:
         """Collect what is known of one customer."""
-        return await self._reads.run(view_customer, request, self._parts.engine, utc_now())
+        return await self._reads.run(
+            view_customer, request, self._parts.engine, self._parts.clock()
+        )
+
+    async def clock(self, request: ClockRequest) -> ClockAnswer:
+        """Set the simulated clock."""
+        return await move_clock(request, self._parts.ledger, self._parts.clock)
 
     async def forget(self, request: ForgetRequest) -> ForgetAnswer | UnconfirmedAnswer:
         """Erase a customer, and update the online features of their account."""
-        now, parts = utc_now(), self._parts
+        now, parts = self._parts.clock(), self._parts
         answer = await self._erasures.run(
             forget, request, parts.erasure, parts.engine.normalizer, parts.registry, now
         )
@@ -174,4 +193,6 @@ class Worker:
 
     async def _change_link(self, request: LinkRequest, undo: bool) -> LinkAnswer:
         parts, normalizer = self._parts, self._parts.engine.normalizer
-        return await change_link(request, undo, parts.ingest, parts.ledger, normalizer, utc_now())
+        return await change_link(
+            request, undo, parts.ingest, parts.ledger, normalizer, self._parts.clock()
+        )

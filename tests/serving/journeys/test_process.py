@@ -71,11 +71,11 @@ def test_a_failed_refresh_is_noted_until_one_succeeds(ledger, toy_domain, tmp_pa
 
     with monkeypatch.context() as broken:
         broken.setattr(refresher, "refresh", fail)
-        noted = keep(refresher, ledger, "")
-        assert keep(refresher, ledger, noted) == noted
+        noted = keep(refresher, ledger, utc_now, "")
+        assert keep(refresher, ledger, utc_now, noted) == noted
     said = "journeys: cannot be refreshed (OSError); see the log"
     assert ledger.read(lambda c: tables.get_meta(c, PROBLEM)) == noted == said
-    assert keep(refresher, ledger, noted) == ""
+    assert keep(refresher, ledger, utc_now, noted) == ""
     assert ledger.read(lambda c: tables.get_meta(c, PROBLEM)) is None
 
 

@@ -20,7 +20,7 @@ from tests.features.live import SHOP
 
 def threads(ledger, home):
     policy = RetentionPolicy(ledger, SHOP, load_settings({"NBA_HOME": str(home)}))
-    return DeletionThreads(Erasure(ledger, Store(), home), policy)
+    return DeletionThreads(Erasure(ledger, Store(), home), policy, utc_now)
 
 
 def whole(ledger):

@@ -1,0 +1,1 @@
+"""Sets the simulated clock of a server, and does at once what is due by it."""
