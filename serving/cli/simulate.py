@@ -26,10 +26,10 @@ def simulate(
     days: Annotated[int, typer.Option(min=1, help="Days in each world.")] = 60,
     seeds: Annotated[int, typer.Option(min=1, help="Number of worlds.")] = 3,
     policies: Annotated[
-        str, typer.Option(help="Some of batch_bandit, fixed, rules, random, propensity, oracle.")
-    ] = "batch_bandit,fixed,rules,random,propensity,oracle",
+        str, typer.Option(help="Some of nobody, random, fixed, rules, oracle.")
+    ] = "nobody,random,fixed,rules,oracle",
     processes: Annotated[
-        int, typer.Option(min=1, help="Worlds played in parallel; 0.3 to 1.6 GB each.")
+        int, typer.Option(min=1, help="Worlds played in parallel; 0.3 GB each.")
     ] = CORES,
     picture: Annotated[Path | None, typer.Option(help="PNG file to draw the result to.")] = None,
     url: Annotated[

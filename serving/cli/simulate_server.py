@@ -8,15 +8,15 @@ from the world, and is compared with that of the server's own control group.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from itertools import count
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import numpy as np
-import pandas as pd
 
 from features.clock import utc_now
 from features.errors import InvalidSetting
@@ -24,11 +24,11 @@ from features.intervals import ConfidenceInterval
 from features.progress import Progress, quiet
 from serving.access.gate import bearer
 from training.arrays import Bools, Floats, Ints
-from training.simulation.actions import CHANNELS, NAMES
-from training.simulation.customer_state import PAGES
-from training.simulation.customers import PLANS
+from training.simulation.business import ActionOutcomes, Arrivals, SimulatedEvent
+from training.simulation.businesses import TELEPHONE
 from training.simulation.report import difference
-from training.simulation.world import ActionOutcomes, Arrivals, World
+from training.simulation.telephone.actions import CHANNELS, NAMES
+from training.simulation.telephone.world import TelephoneWorld
 
 MAX_EVENTS = 500  # in one request
 IGNORED_AFTER_DAYS = 7
@@ -120,49 +120,37 @@ class ServerResult:
 class _ServerSimulation:
     """A world whose customers send events and requests to a server."""
 
-    world: World
+    world: TelephoneWorld
     client: ServerClient
     prefix: str
     due: dict[int, list[dict[str, Any]]] = field(default_factory=dict)
-    reported: Bools = field(init=False)
     control: Bools = field(init=False)
     decided: Bools = field(init=False)
     decisions: int = 0
     refused: int = 0
+    numbers: Iterator[int] = field(default_factory=count)
 
     def __post_init__(self) -> None:
         n = len(self.world.traits.age)
-        self.reported, self.control, self.decided = (np.zeros(n, dtype=np.bool_) for _ in range(3))
+        self.control, self.decided = (np.zeros(n, dtype=np.bool_) for _ in range(2))
 
     def begin_day(self) -> Arrivals:
         """Begin a day and send its events."""
-        arrivals, state = self.world.begin_day(), self.world.state
-        changed = np.flatnonzero((state.problem_open != self.reported) & state.active).tolist()
-        events = [
-            self._event(
-                customer, "complaint_opened" if state.problem_open[customer] else "complaint_closed"
-            )
-            for customer in changed
-        ]
-        self.reported = state.problem_open.copy()
-        for customer, channel in zip(arrivals.customer, arrivals.channel, strict=True):
-            if state.page[customer] >= 0:
-                page = {"page": PAGES[state.page[customer]]}
-                events.append(self._event(customer, "page_view", CHANNELS[channel], page))
-        self._send(events)
+        arrivals = self.world.begin_day()
+        self._send([self._event(event) for event in self.world.events()])
         return arrivals
 
     def decide(self, arrivals: Arrivals) -> tuple[Ints, list[str]]:
         """Request a decision for each arrival; return the shown actions and the decision ids."""
         actions, ids = np.zeros(len(arrivals.customer), dtype=np.int64), []
+        sent = self.world.sent()
         for row, (customer, channel) in enumerate(
             zip(arrivals.customer, arrivals.channel, strict=True)
         ):
-            page = self.world.state.page[customer]
             body: dict[str, Any] = {
                 "customer_id": customer_id(customer),
                 "channel": CHANNELS[channel],
-                "context": {"page": PAGES[page]} if page >= 0 else {},
+                "context": sent[row],
                 "decision_id": f"{self.prefix}-{self.world.day}-{customer}",
             }
             answer = self.client.post("/v1/decide", body)
@@ -196,27 +184,22 @@ class _ServerSimulation:
         for outcome in self.due.pop(self.world.day, []):
             self.client.post("/v1/outcomes", outcome)
         left = self.world.end_day()
-        self._send([self._event(customer, "left") for customer in np.flatnonzero(left).tolist()])
+        self._send([self._event(event) for event in self.world.late_events()])
         return left
 
     def _add(self, day: int, outcome: dict[str, Any]) -> None:
         if day < self.world.days:  # the simulation is over then
             self.due.setdefault(day, []).append(outcome)
 
-    def _event(
-        self,
-        customer: int,
-        kind: str,
-        channel: str = "web",
-        properties: dict[str, Any] | None = None,
-    ) -> dict[str, Any]:
+    def _event(self, event: SimulatedEvent) -> dict[str, Any]:
+        number = next(self.numbers)
         return {
-            "event_id": f"{self.prefix}-{self.world.day}-{customer}-{kind}",
-            "type": kind,
+            "event_id": f"{self.prefix}-{self.world.day}-{event.customer}-{event.type}-{number}",
+            "type": event.type,
             "occurred_at": utc_now().isoformat(),
-            "channel": channel,
-            "customer_id": customer_id(customer),
-            "properties": properties or {},
+            "channel": event.channel,
+            "customer_id": customer_id(event.customer),
+            "properties": dict(event.properties),
         }
 
     def _send(self, events: Sequence[dict[str, Any]]) -> None:
@@ -246,17 +229,16 @@ def simulate_server(
     InvalidSetting
         If the server does not answer, or serves another business.
     """
-    world = World(customers, seed, days)
+    world = TelephoneWorld(customers, seed, days)
     suffix = utc_now().strftime("%H%M%S%f")
     server = _ServerSimulation(world, ServerClient(url, key), f"world-{seed}-{suffix}")
     value = np.zeros(customers)
     for day in range(days):
         arrivals = server.begin_day()
         actions, ids = server.decide(arrivals)
-        outcomes = world.act(actions)
-        server.schedule(actions, ids, outcomes)
-        value[arrivals.customer] += outcomes.net_value_eur
-        value -= server.end_day() * world.traits.lost_eur
+        server.schedule(actions, ids, world.act(actions))
+        server.end_day()
+        value += world.value_of_day()
         progress("simulate server", day + 1, days)
     policy, control = server.decided & ~server.control, server.decided & server.control
     lift = difference(value[policy], value[control])
@@ -267,28 +249,13 @@ def simulate_server(
 
 def customer_id(customer: int) -> str:
     """Return the id of a customer of a world, by number."""
-    return f"w{customer}"
+    return TELEPHONE.customer_id(customer)
 
 
 def write_customers(folder: Path, customers: int, seed: int) -> Path:
     """Write the customers of a world as a table for `nba load`."""
-    traits = World(customers, seed, 1).traits
-    table = pd.DataFrame(
-        {
-            "customer_id": [customer_id(customer) for customer in range(customers)],
-            "age": traits.age.round().astype(int),
-            "home_size": traits.home_size.astype(int),
-            "plan": _names_of(PLANS, traits.plan),
-            "rural": _names_of(("no", "yes"), traits.rural.astype(np.int64)),
-            "tenure_months": traits.tenure_months.round(1),
-            "margin_eur": traits.margin_eur.round(2),
-        }
-    )
+    table = TELEPHONE.make_world(customers, seed, 1).customers()
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "customers.csv"
     table.to_csv(path, index=False)
     return path
-
-
-def _names_of(names: Sequence[str], indexes: Iterable[int]) -> list[str]:
-    return [names[index] for index in indexes]

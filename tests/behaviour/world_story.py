@@ -17,9 +17,10 @@ from features.settings import PACKAGE, actions_beside
 from serving.catalog.compiled_catalog import load_catalog
 from serving.cli.simulate_server import customer_id, write_customers
 from tests.behaviour.live import Live, save_bandit, save_classifier
-from training.simulation.actions import CHANNELS, NAMES
-from training.simulation.customer_state import PAGES
-from training.simulation.world import Arrivals, World
+from training.simulation.business import Arrivals
+from training.simulation.telephone.actions import CHANNELS, NAMES
+from training.simulation.telephone.customer_state import PAGES
+from training.simulation.telephone.world import TelephoneWorld
 
 BEGIN = datetime(2026, 10, 12, 9, tzinfo=UTC)
 WORLD = PACKAGE / "domains" / "world.yaml"
@@ -36,14 +37,14 @@ def live_through(folder: Path, seed: int) -> Live:
     live = Live(folder, domain, load_catalog(actions_beside(WORLD), domain), BEGIN)
     write_customers(folder / "tables", CUSTOMERS, seed)
     live.load(folder / "tables")
-    world = World(CUSTOMERS, seed, DAYS)
+    world = TelephoneWorld(CUSTOMERS, seed, DAYS)
     told: list[tuple[int, str, str]] = []
     while len(live.decided) < DECISIONS:
         _day(live, world, told)
     return live
 
 
-def _day(live: Live, world: World, told: list[tuple[int, str, str]]) -> None:
+def _day(live: Live, world: TelephoneWorld, told: list[tuple[int, str, str]]) -> None:
     """One day passes: events in the morning, then calls, outcomes in the evening."""
     live.now = BEGIN + timedelta(days=world.day + 1)
     arrivals = world.begin_day()
@@ -81,7 +82,9 @@ def _day(live: Live, world: World, told: list[tuple[int, str, str]]) -> None:
         live.happens(f"{world.day}-{customer}-left", customer_id(customer), "left", "web")
 
 
-def _events(world: World, arrivals: Arrivals) -> Iterator[tuple[int, str, str, dict[str, Any]]]:
+def _events(
+    world: TelephoneWorld, arrivals: Arrivals
+) -> Iterator[tuple[int, str, str, dict[str, Any]]]:
     """This names those who looked at a page, or whose problem began or ended today."""
     before = getattr(world, "complained", np.zeros(len(world.traits.age), dtype=np.bool_))
     opened = world.state.problem_open
@@ -98,7 +101,7 @@ def _events(world: World, arrivals: Arrivals) -> Iterator[tuple[int, str, str, d
 
 def _models(folder: Path, domain: Domain, seed: int) -> None:
     """This fits small models of another world, watched with actions drawn at random."""
-    world = World(WATCHED, seed + 1, WATCHED_DAYS)
+    world = TelephoneWorld(WATCHED, seed + 1, WATCHED_DAYS)
     model_input, rng = ModelInput(domain), np.random.default_rng(seed)
     with write_customers(folder / "people", WATCHED, seed + 1).open(encoding="utf-8") as file:
         people = list(csv.DictReader(file))

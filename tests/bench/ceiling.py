@@ -12,21 +12,22 @@ the features; the distance of another policy to it could be.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 import lightgbm as lgb
 import numpy as np
 from rich.console import Console
 
-from training.arrays import Bools, Floats
+from training.arrays import Floats, Ints
 from training.models.lightgbm_settings import boosting_settings
-from training.simulation.actions import K
-from training.simulation.baselines import OraclePolicy, RandomPolicy
-from training.simulation.rollout import DayFeedback, Policy, RunResult, run_policy
-from training.simulation.tournament import PILOT_SEED
-from training.simulation.world import World
+from training.simulation.baselines import PILOT_SEED, OraclePolicy, RandomPolicy
+from training.simulation.business import Arrivals, SimulatedWorld
+from training.simulation.businesses import TELEPHONE
+from training.simulation.rollout import Policy, RunResult, run_policy
 
+K = len(TELEPHONE.actions)
 DAYS = 90
 TRAINING_SEEDS = tuple(PILOT_SEED + number for number in (1, 2, 3))  # no tournament is played there
 EVERY_DAYS = 3  # features change little from one day to the next
@@ -37,60 +38,57 @@ TREES = boosting_settings(num_leaves=31, min_data_in_leaf=50, num_threads=0)
 out = Console(width=110)
 
 
-class RecordingOracle:
+@dataclass(frozen=True)
+class RecordingOracle(OraclePolicy):
     """Decides like the oracle, and records features and true values."""
 
-    name = "recording oracle"
+    records: list[tuple[Floats, Floats]] = field(default_factory=list)
 
-    def __init__(self, world: World, records: list[tuple[Floats, Floats]]) -> None:
-        self._world, self._records = world, records
-        self._oracle = OraclePolicy(world=world)
-
-    def predict(self, contexts: Floats, allowed: Bools) -> Floats:
+    def choose(self, arrivals: Arrivals, uniform: Floats) -> Ints:
         """See `rollout.Policy`."""
-        if self._world.day % EVERY_DAYS == 0:
-            self._records.append((contexts, self._world.expected()))
-        return self._oracle.predict(contexts, allowed)
-
-    def learn(self, feedback: Sequence[DayFeedback]) -> None:
-        """Ignore the feedback."""
+        assert self.world is not None
+        if self.world.day % EVERY_DAYS == 0:
+            self.records.append((arrivals.contexts, self.world.expected()))
+        return super().choose(arrivals, uniform)
 
 
-class Informed:
+@dataclass(frozen=True)
+class Informed(RandomPolicy):
     """Boosted trees that predict the true value of each action from the features."""
 
-    name = "informed"
+    name: str = "informed"
+    trees: tuple[Any, ...] = ()
 
-    def __init__(self, contexts: Floats, truth: Floats) -> None:
+    @classmethod
+    def fit(cls, contexts: Floats, truth: Floats) -> Informed:
+        """Fit the trees of each action on true values, shape (n, K)."""
         value = np.clip(np.nan_to_num(truth, neginf=MIN_EUR), MIN_EUR, MAX_EUR)
-        self._trees: list[Any] = [
-            lgb.train(TREES, lgb.Dataset(contexts, value[:, action]), ROUNDS)
-            for action in range(1, K)
-        ]
+        data = (lgb.Dataset(contexts, value[:, action]) for action in range(1, K))
+        return cls(trees=tuple(lgb.train(TREES, one, ROUNDS) for one in data))
 
-    def predict(self, contexts: Floats, allowed: Bools) -> Floats:
+    def choose(self, arrivals: Arrivals, uniform: Floats) -> Ints:
         """See `rollout.Policy`."""
-        value = np.zeros((len(contexts), K))
-        for action, trees in enumerate(self._trees, 1):
-            value[:, action] = trees.predict(contexts)
-        chosen: Floats = np.eye(K)[np.where(allowed, value, -np.inf).argmax(axis=1)]
-        return chosen
+        value = np.zeros(arrivals.allowed.shape)
+        for action, trees in enumerate(self.trees, 1):
+            value[:, action] = trees.predict(arrivals.contexts)
+        return np.where(arrivals.allowed, value, -np.inf).argmax(axis=1)
 
-    def learn(self, feedback: Sequence[DayFeedback]) -> None:
-        """Ignore the feedback."""
+
+def play(make: Callable[[SimulatedWorld], Policy], customers: int, seed: int) -> RunResult:
+    """Play a policy in a world."""
+    world = TELEPHONE.make_world(customers, seed, DAYS)
+    return run_policy(TELEPHONE, make(world), world, seed)
 
 
 def informed(customers: int) -> Informed:
     """Fit an informed policy on the training worlds."""
     records: list[tuple[Floats, Floats]] = []
     for seed in TRAINING_SEEDS:
-        run_policy(
-            lambda world: RecordingOracle(world, records), World(customers, seed, DAYS), seed
-        )
+        play(lambda world: RecordingOracle(world=world, records=records), customers, seed)
     contexts, truth = (np.concatenate(part) for part in zip(*records, strict=True))
     worlds = len(TRAINING_SEEDS)
     out.print(f"Fitted on the true values of {len(truth):,} decisions in {worlds} other worlds.")
-    return Informed(contexts, truth)
+    return Informed.fit(contexts, truth)
 
 
 def main() -> None:
@@ -99,7 +97,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=2)
     arguments = parser.parse_args()
     fitted = informed(arguments.customers)
-    makers: dict[str, Callable[[World], Policy]] = {
+    makers: dict[str, Callable[[SimulatedWorld], Policy]] = {
         "random": lambda world: RandomPolicy(),
         "informed": lambda world: fitted,
         "oracle": lambda world: OraclePolicy(world=world),
@@ -107,13 +105,13 @@ def main() -> None:
     runs: dict[str, list[RunResult]] = {name: [] for name in makers}
     for seed in range(1, arguments.seeds + 1):
         for name, make in makers.items():
-            runs[name].append(run_policy(make, World(arguments.customers, seed, DAYS), seed))
-    for span, field in (
+            runs[name].append(play(make, arguments.customers, seed))
+    for span, key in (
         ("all days", "value_of_customer_eur"),
         ("the last third", "late_value_of_customer_eur"),
     ):
         random, policy, oracle = (
-            float(np.mean([getattr(run, field).mean() for run in runs[name]]))
+            float(np.mean([getattr(run, key).mean() for run in runs[name]]))
             for name in ("random", "informed", "oracle")
         )
         share = (policy - random) / (oracle - random)

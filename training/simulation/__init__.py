@@ -1,1 +1,1 @@
-"""A world whose truth is known, and the policies that are played in it."""
+"""Simulated businesses whose truth is known, and the baselines that are played in them."""

@@ -1,4 +1,4 @@
-"""Policies to compare with: random, a fixed action, lists of rules, propensity, and the oracle."""
+"""Policies to compare with: nobody, random, a fixed action, lists of rules, and the oracle."""
 
 from __future__ import annotations
 
@@ -7,14 +7,22 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from training.arrays import Bools, Floats, Ints
-from training.simulation.acceptance_model import AcceptanceModel
-from training.simulation.actions import NAMES, K
-from training.simulation.observed_features import FEATURES
-from training.simulation.rollout import DayFeedback
-from training.simulation.world import World
+from features.progress import Progress, quiet
+from training.arrays import Floats, Ints
+from training.simulation.business import (
+    ActionOutcomes,
+    Arrivals,
+    Rule,
+    SimulatedBusiness,
+    SimulatedWorld,
+)
+from training.simulation.draws import sample_categorical
+from training.simulation.rollout import run_policy
 
-COLUMN = {name: index for index, name in enumerate(FEATURES)}
+BASELINES = ("nobody", "random", "fixed", "rules", "oracle")
+PILOT_SEED = 1_000_003  # of the first pilot world; no results are reported of pilot worlds
+PILOT_WORLDS = 2
+PILOT_CUSTOMERS = 4_000
 
 
 @dataclass(frozen=True)
@@ -23,33 +31,24 @@ class RandomPolicy:
 
     name: str = "random"
 
-    def predict(self, contexts: Floats, allowed: Bools) -> Floats:
+    def choose(self, arrivals: Arrivals, uniform: Floats) -> Ints:
         """See `rollout.Policy`."""
-        probabilities: Floats = allowed / allowed.sum(axis=1, keepdims=True)
-        return probabilities
+        allowed = arrivals.allowed
+        return sample_categorical(allowed / allowed.sum(axis=1, keepdims=True), uniform)
 
-    def learn(self, feedback: Sequence[DayFeedback]) -> None:
-        """Ignore the feedback."""
+    def end_day(self, actions: Ints, outcomes: ActionOutcomes) -> None:
+        """Learn nothing."""
 
 
 @dataclass(frozen=True)
 class FixedPolicy(RandomPolicy):
-    """Chooses one action whenever it is allowed, else `no_action`."""
+    """Chooses one action, by its index, whenever it is allowed, else `no_action`."""
 
-    action: str = "no_action"
+    action: int = 0
 
-    def predict(self, contexts: Floats, allowed: Bools) -> Floats:
+    def choose(self, arrivals: Arrivals, uniform: Floats) -> Ints:
         """See `rollout.Policy`."""
-        return _if_allowed(np.full(len(contexts), NAMES.index(self.action)), allowed)
-
-
-@dataclass(frozen=True)
-class Rule:
-    """Names an action for customers with a feature above a threshold."""
-
-    feature: str
-    threshold: float
-    action: str
+        return np.where(arrivals.allowed[:, self.action], self.action, 0)
 
 
 @dataclass(frozen=True)
@@ -57,18 +56,19 @@ class RulesPolicy(RandomPolicy):
     """Chooses by the first rule that holds and whose action is allowed, else `no_action`."""
 
     rules: tuple[Rule, ...] = ()
+    features: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
 
-    def predict(self, contexts: Floats, allowed: Bools) -> Floats:
+    def choose(self, arrivals: Arrivals, uniform: Floats) -> Ints:
         """See `rollout.Policy`."""
-        actions = np.zeros(len(contexts), dtype=np.int64)
-        undecided = np.ones(len(contexts), dtype=bool)
+        actions = np.zeros(len(arrivals.customer), dtype=np.int64)
+        undecided = np.ones(len(actions), dtype=np.bool_)
         for rule in self.rules:
-            index = NAMES.index(rule.action)
-            holds = (
-                undecided & allowed[:, index] & (contexts[:, COLUMN[rule.feature]] > rule.threshold)
-            )
+            index = self.names.index(rule.action)
+            value = arrivals.contexts[:, self.features.index(rule.feature)]
+            holds = undecided & arrivals.allowed[:, index] & (value > rule.threshold)
             actions[holds], undecided = index, undecided & ~holds
-        return _if_allowed(actions, allowed)
+        return actions
 
 
 @dataclass(frozen=True)
@@ -76,75 +76,68 @@ class OraclePolicy(RandomPolicy):
     """Chooses the allowed action with the highest true expected value."""
 
     name: str = "oracle"
-    world: World | None = None
+    world: SimulatedWorld | None = None
 
-    def predict(self, contexts: Floats, allowed: Bools) -> Floats:
+    def choose(self, arrivals: Arrivals, uniform: Floats) -> Ints:
         """See `rollout.Policy`; reads the truth of its world."""
         assert self.world is not None
-        return _greedy(self.world.expected(), allowed)
+        best: Ints = np.where(arrivals.allowed, self.world.expected(), -np.inf).argmax(axis=1)
+        return best
 
 
-class PropensityPolicy:
-    """Chooses the action with the highest learned acceptance, without regard to its value."""
-
-    name = "propensity"
-
-    def __init__(self) -> None:
-        self._model = AcceptanceModel(len(FEATURES))
-
-    def predict(self, contexts: Floats, allowed: Bools) -> Floats:
-        """See `rollout.Policy`: epsilon-greedy with epsilon 0.05."""
-        offered = allowed.copy()
-        offered[:, 0] = ~allowed[:, 1:].any(axis=1)
-        greedy = _greedy(self._model.acceptance(contexts), offered)
-        probabilities: Floats = 0.95 * greedy + 0.05 * offered / offered.sum(axis=1, keepdims=True)
-        return probabilities
-
-    def learn(self, feedback: Sequence[DayFeedback]) -> None:
-        """See `rollout.Policy`."""
-        self._model.learn(feedback)
+def fixed_policies(business: SimulatedBusiness) -> list[RandomPolicy]:
+    """Make a policy for each action but `no_action`."""
+    return [
+        FixedPolicy(f"always {name}", index) for index, name in enumerate(business.names) if index
+    ]
 
 
-_PAGES = {"data": "more_data", "device": "new_phone", "fun": "streaming", "family": "family_line"}
-_SALES = tuple(Rule(f"page_{page}", 0, action) for page, action in _PAGES.items())
-_INTEREST = tuple(Rule(f"topic_{page}", 0.8, action) for page, action in _PAGES.items())
-_SERVICE = (Rule("problem_open", 0, "call_back"), Rule("page_help", 0, "how_to"))
-_RETENTION = (Rule("page_price", 0, "price_cut"),)
-RULES = (
-    # Offer the product of the viewed page.
-    RulesPolicy("rules: page", _SERVICE + _SALES),
-    RulesPolicy("rules: page, price", _SERVICE + _RETENTION + _SALES),
-    # Also the product of the pages viewed lately.
-    RulesPolicy("rules: interest", _SERVICE + _SALES + _INTEREST),
-    # Service first: calls, new buyers, open questions.
-    RulesPolicy(
-        "rules: care",
-        _SERVICE
-        + (Rule("calls", 0.9, "call_back"), Rule("onboarding", 0, "how_to"))
-        + (Rule("support_open", 0, "how_to"),)
-        + _SALES,
-    ),
-    # By segment: young customers get streaming, families a line, others data.
-    RulesPolicy(
-        "rules: segment",
-        _SERVICE
-        + (Rule("young", 0, "streaming"), Rule("home_size", 0.5, "family_line"))
-        + (Rule("old", 0, "how_to"), Rule("plan_small", 0, "more_data")),
-    ),
-    # By stage: offer a product only to customers who have viewed its page often.
-    RulesPolicy(
-        "rules: stage",
-        _SERVICE + tuple(Rule(f"topic_{page}", 1.6, action) for page, action in _PAGES.items()),
-    ),
-)
+def rules_policies(business: SimulatedBusiness) -> list[RandomPolicy]:
+    """Make a policy for each list of rules."""
+    return [
+        RulesPolicy(f"rules: {name}", rules, business.features, business.names)
+        for name, rules in business.rules.items()
+    ]
 
 
-def _greedy(score: Floats, allowed: Bools) -> Floats:
-    chosen: Floats = np.eye(K)[np.where(allowed, score, -np.inf).argmax(axis=1)]
-    return chosen
+def baseline(
+    name: str,
+    business: SimulatedBusiness,
+    customers: int,
+    days: int,
+    progress: Progress = quiet,
+) -> RandomPolicy:
+    """Make a baseline by its name in `BASELINES`; the oracle still needs its world.
+
+    ``fixed`` and ``rules`` are the action and the list of rules that earn most in pilot worlds of
+    other seeds.
+    """
+    if name in ("fixed", "rules"):
+        candidates = (fixed_policies if name == "fixed" else rules_policies)(business)
+        return best_in_pilot(business, candidates, customers, days, progress)
+    return {
+        "nobody": FixedPolicy("nobody"),
+        "random": RandomPolicy(),
+        "oracle": OraclePolicy(),
+    }[name]
 
 
-def _if_allowed(actions: Ints, allowed: Bools) -> Floats:
-    possible = allowed[np.arange(len(actions)), actions]
-    chosen: Floats = np.eye(K)[np.where(possible, actions, 0)]
-    return chosen
+def best_in_pilot(
+    business: SimulatedBusiness,
+    candidates: Sequence[RandomPolicy],
+    customers: int,
+    days: int,
+    progress: Progress = quiet,
+) -> RandomPolicy:
+    """Return the candidate with the highest value in the pilot worlds."""
+    values = []
+    for number, policy in enumerate(candidates):
+        means = []
+        for seed in range(PILOT_SEED, PILOT_SEED + PILOT_WORLDS):
+            world = business.make_world(min(customers, PILOT_CUSTOMERS), seed, days)
+            run = run_policy(business, policy, world, seed)
+            means.append(run.value_of_customer_eur.mean())
+        values.append(float(np.mean(means)))
+        kind = policy.name.split(":")[0].split(" ")[0]
+        progress(f"pilot {business.name} {kind}", number + 1, len(candidates))
+    return candidates[values.index(max(values))]

@@ -19,11 +19,10 @@ matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 
 COLORS = {
-    "batch_bandit": "#c2410c",
+    "nobody": "#c2410c",
     "oracle": "#15803d",
     "rules": "#1d4ed8",
     "fixed": "#7c3aed",
-    "propensity": "#a16207",
     "random": "#6b7280",
 }
 
@@ -53,5 +52,5 @@ def _draw_differences(axes: Any, tournament: TournamentResult) -> None:
         error = [[one.value.value - one.value.low], [one.value.high - one.value.value]]
         axes.errorbar(one.value.value, row, xerr=error, fmt="o", color=COLORS[one.other])
     axes.axvline(0, color="black", linewidth=0.8)
-    axes.set(title="Batch bandit less the others, 95 %", xlabel="euro a customer")
+    axes.set(title="Best rules less the others, 95 %", xlabel="euro a customer")
     axes.set_yticks(range(len(found)), [one.other for one in found])

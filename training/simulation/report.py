@@ -13,7 +13,7 @@ from training.arrays import Floats
 from training.simulation.rollout import RunResult
 from training.simulation.tournament import TournamentResult
 
-COMPARED = "batch_bandit"  # the policy from which the others are subtracted
+COMPARED = "rules"  # the policy from which the others are subtracted
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +25,7 @@ class PolicySummary:
     variant : str
         The fixed action or list of rules that was played; else the policy's name.
     value, late_value : ConfidenceInterval
-        Sales that were not returned, less costs, less the loss of customers who left: of all days,
-        and of the last third of the days.
+        `SimulatedWorld.value_of_day`: of all days, and of the last third of the days.
     churn : ConfidenceInterval
         Share of the customers who left.
     oracle_share, late_oracle_share : ConfidenceInterval or None
@@ -47,7 +46,7 @@ class PolicySummary:
 
 @dataclass(frozen=True, slots=True)
 class PolicyDifference:
-    """The batch bandit less another policy, paired by customer in the same worlds.
+    """The best list of rules less another policy, paired by customer in the same worlds.
 
     Attributes
     ----------
@@ -70,7 +69,7 @@ def policy_summaries(tournament: TournamentResult) -> list[PolicySummary]:
 
 
 def policy_differences(tournament: TournamentResult) -> list[PolicyDifference]:
-    """Compare the batch bandit with each other policy; empty if it was not played."""
+    """Compare the best list of rules with each other policy; empty if it was not played."""
     runs = tournament.runs
     if COMPARED not in runs:
         return []

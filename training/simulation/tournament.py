@@ -12,21 +12,11 @@ from threadpoolctl import threadpool_limits
 
 from features.errors import InvalidSetting
 from features.progress import Progress, quiet
-from training.simulation.actions import NAMES
-from training.simulation.bandit_policy import BatchBanditPolicy
-from training.simulation.baselines import (
-    RULES,
-    FixedPolicy,
-    OraclePolicy,
-    PropensityPolicy,
-    RandomPolicy,
-)
-from training.simulation.rollout import Policy, RunResult, run_policy
-from training.simulation.world import World
+from training.simulation.baselines import BASELINES, OraclePolicy, RandomPolicy, baseline
+from training.simulation.businesses import TELEPHONE
+from training.simulation.rollout import RunResult, run_policy
 
-POLICIES = ("batch_bandit", "fixed", "rules", "random", "propensity", "oracle")
-PILOT_SEED = 1_000_003  # of the pilot world, in which no tournament is played
-PILOT_CUSTOMERS = 4_000
+POLICIES = BASELINES
 
 
 @dataclass(frozen=True)
@@ -61,13 +51,11 @@ def run_tournament(
     seeds
         One world for each seed.
     policies
-        Some of `POLICIES`. ``fixed`` and ``rules`` are played by the fixed action and by the list
-        of rules that earn most in a pilot world of another seed.
+        Some of `POLICIES`; see `baselines.baseline`.
     progress
         Is called after each run.
     processes
-        Number of worlds that are played in parallel. The result does not depend on it. The batch
-        bandit takes 1.6 GB in a world of 20,000 customers for 90 days.
+        Number of worlds that are played in parallel. The result does not depend on it.
 
     Raises
     ------
@@ -76,8 +64,8 @@ def run_tournament(
     """
     _check(seeds, policies)
     names = tuple(dict.fromkeys(policies))
-    fixed = {name: _non_learning(name, customers, days, progress) for name in names}
-    tasks = [(name, fixed[name], customers, days, seed) for name, seed in product(names, seeds)]
+    made = {name: baseline(name, TELEPHONE, customers, days, progress) for name in names}
+    tasks = [(name, made[name], customers, days, seed) for name, seed in product(names, seeds)]
     results: dict[tuple[str, int], RunResult] = {}
     for done, (key, run) in enumerate(_run_all(tasks, processes), 1):
         results[key] = run
@@ -102,8 +90,8 @@ def _check(seeds: Sequence[int], policies: Sequence[str]) -> None:
         )
 
 
-# Name of the policy, the policy itself if it does not learn, customers, days, seed.
-_Task = tuple[str, RandomPolicy | None, int, int, int]
+# Name of the policy, the policy itself, customers, days, seed.
+_Task = tuple[str, RandomPolicy, int, int, int]
 
 
 def _run_all(tasks: Sequence[_Task], processes: int) -> Iterator[tuple[tuple[str, int], RunResult]]:
@@ -118,40 +106,9 @@ def _run_all(tasks: Sequence[_Task], processes: int) -> Iterator[tuple[tuple[str
 
 
 def _run(task: _Task) -> RunResult:
-    name, fixed, customers, days, seed = task
-    world = World(customers, seed, days)
+    name, policy, customers, days, seed = task
+    world = TELEPHONE.make_world(customers, seed, days)
+    if name == "oracle":
+        policy = OraclePolicy(world=world)
     with threadpool_limits(1, "blas"):  # sums then do not depend on the number of cores
-        return run_policy(lambda world: fixed or _new_policy(name, world), world, seed)
-
-
-def _new_policy(name: str, world: World) -> Policy:
-    """Make a policy that has learned nothing yet, or the oracle of the world."""
-    if name == "batch_bandit":
-        return BatchBanditPolicy()
-    return PropensityPolicy() if name == "propensity" else OraclePolicy(world=world)
-
-
-def _non_learning(name: str, customers: int, days: int, progress: Progress) -> RandomPolicy | None:
-    """Return a policy that does not learn, the best of its kind in the pilot; None for others."""
-    if name == "fixed":
-        fixed = [FixedPolicy(f"always {action}", action) for action in NAMES[1:]]
-        return _best_in_pilot(fixed, customers, days, progress)
-    if name == "rules":
-        return _best_in_pilot(RULES, customers, days, progress)
-    return RandomPolicy() if name == "random" else None
-
-
-def _best_in_pilot(
-    candidates: Sequence[RandomPolicy], customers: int, days: int, progress: Progress
-) -> RandomPolicy:
-    """Return the candidate with the highest value in the pilot world."""
-
-    def value(number: int, policy: RandomPolicy) -> float:
-        world = World(min(customers, PILOT_CUSTOMERS), PILOT_SEED, days)
-        run = run_policy(lambda world: policy, world, PILOT_SEED)
-        kind = policy.name.split(":")[0].split(" ")[0]
-        progress(f"pilot {kind}", number + 1, len(candidates))
-        return float(run.value_of_customer_eur.mean())
-
-    values = [value(number, policy) for number, policy in enumerate(candidates)]
-    return candidates[values.index(max(values))]
+        return run_policy(TELEPHONE, policy, world, seed)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from training.simulation.world import World
+from training.simulation.telephone.world import TelephoneWorld
 
 
 def no_action(arrivals):
@@ -20,7 +20,7 @@ def uniform_action(arrivals, rng):
 
 def play(seed, days, choose=no_action, customers=300):
     """A world after some days of these choices."""
-    world = World(customers, seed, days)
+    world = TelephoneWorld(customers, seed, days)
     for _ in range(days):
         world.act(choose(world.begin_day()))
         world.end_day()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from training.simulation.actions import K
 from training.simulation.rollout import RunResult
+from training.simulation.telephone.actions import K
 from training.simulation.tournament import TournamentResult
 
 CUSTOMERS, DAYS = 40, 3

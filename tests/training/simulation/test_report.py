@@ -16,8 +16,8 @@ from training.simulation.report import (
 
 
 def test_a_summary_has_the_means_over_the_worlds():
-    first, *_ = policy_summaries(tournament(batch_bandit=5.0, random=1.0, oracle=9.0))
-    assert (first.name, first.variant) == ("batch_bandit", "batch_bandit variant")
+    first, *_ = policy_summaries(tournament(rules=5.0, random=1.0, oracle=9.0))
+    assert (first.name, first.variant) == ("rules", "rules variant")
     assert first.value.value == pytest.approx(5.5)
     assert first.late_value.value == pytest.approx(5.5 / 3)
     assert first.churn.value == pytest.approx(4 / CUSTOMERS)
@@ -26,24 +26,24 @@ def test_a_summary_has_the_means_over_the_worlds():
 def test_the_share_of_the_oracles_gain_is_0_for_random_and_1_for_the_oracle():
     shares = {
         one.name: one.oracle_share.value
-        for one in policy_summaries(tournament(batch_bandit=5.0, random=1.0, oracle=9.0))
+        for one in policy_summaries(tournament(rules=5.0, random=1.0, oracle=9.0))
     }
-    assert shares == pytest.approx({"batch_bandit": 0.5, "random": 0.0, "oracle": 1.0})
+    assert shares == pytest.approx({"rules": 0.5, "random": 0.0, "oracle": 1.0})
 
 
 def test_without_oracle_there_is_no_share_of_its_gain():
-    assert policy_summaries(tournament(batch_bandit=5.0, random=1.0))[0].oracle_share is None
+    assert policy_summaries(tournament(rules=5.0, random=1.0))[0].oracle_share is None
 
 
 def test_differences_are_paired_and_relative_to_the_other_policy():
-    [found] = policy_differences(tournament(batch_bandit=5.0, rules=4.0))
-    assert found.other == "rules"
+    [found] = policy_differences(tournament(rules=5.0, fixed=4.0))
+    assert found.other == "fixed"
     assert (found.value.value, found.value.low, found.value.high) == pytest.approx((1, 1, 1))
     assert found.relative == pytest.approx(1 / 4.5)
 
 
-def test_without_the_batch_bandit_nothing_is_compared():
-    assert policy_differences(tournament(rules=4.0, random=1.0)) == []
+def test_without_the_rules_nothing_is_compared():
+    assert policy_differences(tournament(fixed=4.0, random=1.0)) == []
 
 
 def test_one_world_has_the_interval_over_its_customers():

@@ -23,12 +23,12 @@ def test_no_policy_exceeds_a_cap_and_the_oracle_has_the_highest_value(tournament
     assert all(one.cap_violations == 0 for one in found.values())
     assert found["oracle"].value.value == max(one.value.value for one in found.values())
     assert found["oracle"].oracle_share.value == 1 and found["random"].oracle_share.value == 0
-    assert found["batch_bandit"].oracle_share.value > 0.3  # it has learned something in a month
+    assert found["rules"].oracle_share.value > 0.3
 
 
 def test_policies_are_compared_customer_by_customer(tournament):
     found = {one.other: one for one in policy_differences(tournament)}
-    policy, other = tournament.runs["batch_bandit"][0], tournament.runs["random"][0]
+    policy, other = tournament.runs["rules"][0], tournament.runs["random"][0]
     gained = policy.value_of_customer_eur - other.value_of_customer_eur
     error = gained.std(ddof=1) / np.sqrt(len(gained))
     assert found["random"].value.value == pytest.approx(gained.mean())
@@ -38,8 +38,8 @@ def test_policies_are_compared_customer_by_customer(tournament):
 
 
 def test_of_several_worlds_the_interval_is_over_the_worlds():
-    found = run_tournament(150, 10, [1, 2, 3], ["batch_bandit", "random"])
-    means = np.array([one.value_of_customer_eur.mean() for one in found.runs["batch_bandit"]])
+    found = run_tournament(150, 10, [1, 2, 3], ["nobody", "random"])
+    means = np.array([one.value_of_customer_eur.mean() for one in found.runs["nobody"]])
     summary = policy_summaries(found)[0]
     assert summary.value.value == pytest.approx(means.mean())
     assert summary.value.high - means.mean() == pytest.approx(
@@ -49,7 +49,7 @@ def test_of_several_worlds_the_interval_is_over_the_worlds():
 
 
 def test_the_same_seeds_give_the_same_result_on_any_number_of_processes():
-    names = ["batch_bandit", "propensity"]
+    names = ["nobody", "random"]
     one, same = (run_tournament(120, 12, [3], names, processes=n) for n in (1, 2))
     for name in one.runs:
         first, second = one.runs[name][0], same.runs[name][0]
@@ -59,7 +59,10 @@ def test_the_same_seeds_give_the_same_result_on_any_number_of_processes():
 @pytest.mark.parametrize(
     ("given", "sentence"),
     [
-        ({"policies": ["best"]}, "There is no policy 'best'. Expected some of batch_bandit, fixed"),
+        (
+            {"policies": ["best"]},
+            "There is no policy 'best'. Expected some of nobody, random, fixed",
+        ),
         (
             {"policies": []},
             "There is nothing to simulate. Expected at least one world and one policy",

@@ -6,27 +6,21 @@ import numpy as np
 import pytest
 
 from tests.training.simulation.play import no_action
-from training.simulation.customer_state import churn_probability, sample_categorical
-from training.simulation.world import World
+from training.simulation.telephone.customer_state import churn_probability
+from training.simulation.telephone.world import TelephoneWorld
 
 
 def test_contacts_add_fatigue_and_it_decays():
-    world = World(200, 6, 20)
+    world = TelephoneWorld(200, 6, 20)
     for _ in range(6):
         arrivals = world.begin_day()
         world.act(np.where(arrivals.allowed[:, 1], 1, 0))
-    shown = (world.contacts.shown > 0).sum(axis=1)
+    shown = (world.shown > 0).sum(axis=1)
     fatigue = world.state.fatigue.copy()
     assert (fatigue[shown >= 2] > 0.5).mean() > 0.9 and (fatigue[shown == 0] == 0).all()
     for _ in range(14):
         world.act(no_action(world.begin_day()))
     assert (world.state.fatigue <= 0.11 * fatigue + 1e-12).all()
-
-
-def test_indexes_are_drawn_by_inversion_and_never_with_probability_0():
-    probabilities = np.tile([0.2, 0.0, 0.8, 0.0], (4, 1))
-    found = sample_categorical(probabilities, np.array([0.0, 0.19, 0.21, 1.0]))
-    assert found.tolist() == [0, 0, 2, 2]
 
 
 @pytest.mark.parametrize(("problem", "price", "held"), [(1, 0, 0), (0, 1, 0), (0, 0, 1)])

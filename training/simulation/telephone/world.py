@@ -1,46 +1,48 @@
-"""A simulated business with known truth, on which policies are compared.
-
-    world = World(customers=500, seed=7)
-    for _ in range(30):
-        arrivals = world.begin_day()     # the customers who arrive, and the allowed actions
-        actions = ...                    # one action for each arrival
-        world.act(actions)
-        world.end_day()                  # some customers leave
+"""The simulated telephone company, played day by day.
 
 Customers (`CustomerTraits`, `CustomerState`) are in several journeys at once, have changing needs,
 prefer some channels, get tired of contacts, and have problems that they may not report. Actions
 (`ACTIONS`) sell, help, annoy or retain them. Outcomes follow days later, and some acceptances are
-returned. `World.expected` is the true expected value of each action.
-
-Random numbers are drawn in the same order whatever the policy does. Two policies with one seed meet
-the same customers and the same random numbers, so they can be compared in pairs (common random
-numbers).
+returned. `TelephoneWorld.expected` is the true expected value of each action.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
 
-from features.errors import InvalidSetting
 from training.arrays import Bools, Floats, Ints
-from training.simulation.actions import (
+from training.simulation.business import (
+    MAX_DAYS,
+    ActionOutcomes,
+    Arrivals,
+    SimulatedEvent,
+)
+from training.simulation.checks import check_allowed, check_size
+from training.simulation.contact_caps import ShownActions
+from training.simulation.draws import draw_arrival_minutes, sample_categorical
+from training.simulation.due_events import DueEvents
+from training.simulation.telephone.actions import (
     ACTION_NEED,
     CALL_BACK,
+    CAPS,
     CHANNEL_ALLOWED,
+    CHANNELS,
     COST,
     FATIGUE_PER_CONTACT,
     HOW_TO,
+    NAMES,
     NEEDS,
     NOTHING,
     PRICE,
     PRICE_CUT,
     PROMOTIONS,
     VALUE,
-    ContactCounts,
 )
-from training.simulation.customer_state import (
+from training.simulation.telephone.customer_state import (
     DISCOUNT_DAYS,
     ONBOARDING_DAYS,
     PAGE_SHOWS_NEED,
@@ -49,73 +51,24 @@ from training.simulation.customer_state import (
     advance_day,
     churn_today,
     initial_state,
-    sample_categorical,
 )
-from training.simulation.customers import draw_traits
-from training.simulation.ground_truth import (
+from training.simulation.telephone.customers import customer_table, draw_traits
+from training.simulation.telephone.ground_truth import (
     acceptance_probability,
     expected,
     fatigue_added,
     return_probability,
     satisfaction_changes,
 )
-from training.simulation.observed_features import observed_features
+from training.simulation.telephone.observed_features import observed_features
+from training.simulation.telephone.told_events import ReportedJourneys, leaving_events
 
 FAMILY_MIN_HOME_SIZE = 2  # people at home, for the family action
-MAX_DAYS = 365  # longest duration of a world
+MARGIN_SHARES = {"purchase": 1.0, "returned": -1.0, "price_reduced": -1.0}  # as in `objective`
 
 
-@dataclass(frozen=True)
-class Arrivals:
-    """The customers who can be reached today; row i of each array is one of them.
-
-    Attributes
-    ----------
-    who, channel : shape (n,)
-        Index of the customer, and index into `CHANNELS`.
-    contexts : shape (n, n_features)
-        Observed features, in the order of `FEATURES`.
-    allowed : shape (n, K)
-        True for actions that eligibility and contact policy allow; `no_action` always.
-    """
-
-    customer: Ints
-    channel: Ints
-    contexts: Floats
-    allowed: Bools
-
-
-@dataclass(frozen=True)
-class ActionOutcomes:
-    """Outcomes of the actions of a day. A policy learns of them only after their delay.
-
-    Attributes
-    ----------
-    accepted : shape (n,)
-    value_eur : shape (n,)
-        Value of the acceptance; 0 where there is none.
-    cost_eur : shape (n,)
-    after_days : shape (n,)
-        Days from the decision to the acceptance.
-    back_after_days : shape (n,)
-        Days from the decision to the return; above `MAX_DAYS` where nothing is returned.
-    """
-
-    accepted: Bools
-    value_eur: Floats
-    cost_eur: Floats
-    accepted_after_days: Ints
-    returned_after_days: Ints
-
-    @property
-    def net_value_eur(self) -> Floats:
-        """Value that was not returned, less the cost, shape (n,)."""
-        kept = self.returned_after_days > MAX_DAYS
-        return np.where(kept, self.value_eur, 0.0) - self.cost_eur
-
-
-class World:
-    """A simulated business, played day by day.
+class TelephoneWorld:
+    """A simulated telephone company; see `SimulatedWorld`.
 
     Parameters
     ----------
@@ -131,18 +84,39 @@ class World:
     """
 
     def __init__(self, customers: int, seed: int, days: int = 90) -> None:
-        for name, value, most in (("customers", customers, 10**7), ("days", days, MAX_DAYS)):
-            if not 1 <= value <= most:
-                raise InvalidSetting(
-                    f"{name} is {value!r}.",
-                    expected=f"a whole number from 1 to {most:,}",
-                    remedy=f"Correct {name}; 500 customers for 30 days take seconds.",
-                )
+        check_size(customers, days)
         self.days, self.day, self._seed = days, -1, seed
         rng = np.random.default_rng([seed, 0])
         self.traits = draw_traits(customers, rng)
         self.state = initial_state(self.traits, rng)
-        self.contacts = ContactCounts(customers, days)
+        self.arrived_at = draw_arrival_minutes(customers, seed)
+        self._contacts = ShownActions(customers, days, CAPS, NAMES, CHANNELS)
+        self._due = DueEvents(customers, MARGIN_SHARES)
+        self._journeys = ReportedJourneys(customers)
+
+    @property
+    def lost_eur(self) -> Floats:
+        """See `SimulatedWorld`: the margin of a year."""
+        return self.traits.lost_eur
+
+    @property
+    def gone(self) -> Bools:
+        """See `SimulatedWorld`."""
+        return ~self.state.active
+
+    @property
+    def shown(self) -> NDArray[np.int8]:
+        """See `SimulatedWorld`."""
+        return self._contacts.shown
+
+    @property
+    def shown_on(self) -> NDArray[np.int8]:
+        """See `SimulatedWorld`."""
+        return self._contacts.shown_on
+
+    def customers(self) -> pd.DataFrame:
+        """See `SimulatedWorld`."""
+        return customer_table(self.traits)
 
     def begin_day(self) -> Arrivals:
         """Begin a new day and draw the arrivals."""
@@ -157,16 +131,18 @@ class World:
         self.state.last_day[customer] = self.day
         self.state.channel_counts[customer, channel] += 1
         self._arrivals = Arrivals(customer, channel, contexts, self._allowed(customer, channel))
+        self._journeys.begin_day(self.state)
         return self._arrivals
 
-    def known(self, customer: Ints) -> Floats:
-        """Compute the features of customers at the end of the day, shape (n, n_features).
+    def events(self) -> list[SimulatedEvent]:
+        """See `SimulatedWorld`: complaints, calls, questions, scores and page views."""
+        arrivals = self._arrivals
+        return self._journeys.events(self.state, arrivals, self.arrived_at)
 
-        They need not have arrived today, nor still be customers.
-        """
-        return observed_features(
-            self.state, self.traits, customer, np.full(len(customer), -1), self.day + 1
-        )
+    def sent(self) -> list[dict[str, Any]]:
+        """See `SimulatedWorld`: the page that the customer looks at."""
+        pages = self.state.page[self._arrivals.customer].tolist()
+        return [{"page": PAGES[page]} if page >= 0 else {} for page in pages]
 
     def expected(self) -> Floats:
         """Compute the true expected value of each action for today's arrivals, in euro, (n, K).
@@ -191,13 +167,7 @@ class World:
             If an action is not allowed.
         """
         arrivals, rows = self._arrivals, np.arange(len(self._arrivals.customer))
-        if not arrivals.allowed[rows, actions].all():
-            forbidden = int((~arrivals.allowed[rows, actions]).sum())
-            raise InvalidSetting(
-                f"{forbidden} of {len(rows)} actions are not allowed.",
-                expected="actions that are allowed for their arrivals",
-                remedy="Give actions that are not allowed the probability 0.",
-            )
+        check_allowed(arrivals, actions)
         customer, state = arrivals.customer, self.state
         uniform = self._rng.random((4, len(self.traits.age)))[:, customer]
         probability = acceptance_probability(state, self.traits, customer, arrivals.channel)[
@@ -215,7 +185,8 @@ class World:
             np.where(returned, delay + 3 + np.floor(uniform[3] * 10), MAX_DAYS + 1).astype(int),
         )
         self._update_states(customer, arrivals.channel, actions, accepted)
-        self.contacts.count(customer, self.day, actions)
+        self._contacts.count(customer, arrivals.channel, self.day, actions)
+        self._book(arrivals, actions, outcomes)
         return outcomes
 
     def end_day(self) -> Bools:
@@ -223,7 +194,32 @@ class World:
         uniform = self._rng.random(len(self.traits.age))
         left: Bools = self.state.active & (uniform < churn_today(self.state, self.traits))
         self.state.active &= ~left
+        self._left = left
         return left
+
+    def late_events(self) -> list[SimulatedEvent]:
+        """See `SimulatedWorld`: purchases, returns, price cuts, and customers who left."""
+        return [*self._due.events(self.day, CHANNELS), *leaving_events(self._left)]
+
+    def value_of_day(self) -> Floats:
+        """See `SimulatedWorld`."""
+        value: Floats = self._due.margin(self.day) - self._cost - self._left * self.lost_eur
+        return value
+
+    def _book(self, arrivals: Arrivals, actions: Ints, outcomes: ActionOutcomes) -> None:
+        """Note today's costs, and the events that will follow."""
+        self._cost = np.zeros(len(self.traits.age))
+        self._cost[arrivals.customer] = outcomes.cost_eur
+        bought = outcomes.accepted & PROMOTIONS[actions]
+        returned = bought & (outcomes.returned_after_days <= MAX_DAYS)
+        reduced = outcomes.accepted & (actions == PRICE_CUT)
+        for kind, rows, after in (
+            ("purchase", bought, outcomes.accepted_after_days),
+            ("returned", returned, outcomes.returned_after_days),
+            ("price_reduced", reduced, outcomes.accepted_after_days),
+        ):
+            day, amount = self.day + after[rows], np.abs(outcomes.value_eur[rows])
+            self._due.add(kind, day, arrivals.customer[rows], arrivals.channel[rows], amount)
 
     def _visit_pages(self, customer: Ints, uniform: Floats) -> None:
         """Draw page views, mostly of the needed page, and advance open purchases."""
@@ -241,7 +237,8 @@ class World:
 
     def _allowed(self, customer: Ints, channel: Ints) -> Bools:
         """Apply eligibility and contact policy: no promotion while a problem is reported."""
-        allowed = CHANNEL_ALLOWED[channel] & self.contacts.allowed(customer, self.day)
+        allowed = CHANNEL_ALLOWED[channel]
+        allowed &= self._contacts.allowed(customer, channel, self.day)
         allowed[np.ix_(self.state.problem_open[customer], PROMOTIONS)] = False
         family = PROMOTIONS & (NEEDS.index("family") == ACTION_NEED)
         allowed[np.ix_(self.traits.home_size[customer] < FAMILY_MIN_HOME_SIZE, family)] = False

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from tests.training.simulation.play import no_action
-from training.simulation.actions import (
+from training.simulation.telephone.actions import (
     NAMES,
     K,
 )
-from training.simulation.world import World
+from training.simulation.telephone.world import TelephoneWorld
 
 
 @pytest.mark.slow
@@ -20,7 +20,7 @@ def test_the_expected_value_is_the_mean_value_of_showing_the_action(action):
     index, days, customers = NAMES.index(action), 50, 12_000
     value = np.zeros((2, customers))
     for arm in (0, 1):
-        world = World(customers, 5, days)
+        world = TelephoneWorld(customers, 5, days)
         for day in range(days):
             arrivals = world.begin_day()
             actions = no_action(arrivals)
@@ -28,10 +28,9 @@ def test_the_expected_value_is_the_mean_value_of_showing_the_action(action):
                 expected = world.expected()[:, index] * arrivals.allowed[:, index]
                 customer = arrivals.customer
                 actions = np.where(arrivals.allowed[:, index], index * arm, 0)
-            outcomes = world.act(actions)
-            value[arm, arrivals.customer] += outcomes.net_value_eur
-            left = world.end_day()
-            value[arm] -= left * world.traits.lost_eur
+            world.act(actions)
+            world.end_day()
+            value[arm] += world.value_of_day()
     gain = (value[1] - value[0])[customer]
     error = gain.std() / np.sqrt(len(gain))
     # The mean path is not the mean over paths: a tenth of the value is allowed for that.
@@ -40,7 +39,7 @@ def test_the_expected_value_is_the_mean_value_of_showing_the_action(action):
 
 
 def test_no_action_has_value_0_and_each_action_is_best_for_some_customers():
-    world = World(3_000, 2, 10)
+    world = TelephoneWorld(3_000, 2, 10)
     best = np.zeros(K)
     for _ in range(10):
         arrivals = world.begin_day()
@@ -55,7 +54,7 @@ def test_no_action_has_value_0_and_each_action_is_best_for_some_customers():
 
 
 def test_a_promotion_lowers_satisfaction_during_an_unreported_problem():
-    world = World(3_000, 9, 5)
+    world = TelephoneWorld(3_000, 9, 5)
     arrivals = world.begin_day()
     silent = world.state.problem[arrivals.customer] & ~world.state.problem_open[arrivals.customer]
     before = world.state.satisfaction[arrivals.customer].copy()

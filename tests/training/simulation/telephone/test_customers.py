@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from training.simulation.customers import draw_traits
+from training.simulation.telephone.customers import draw_traits
 
 N = 5_000
 

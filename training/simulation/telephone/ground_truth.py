@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from training.arrays import Floats, Ints
-from training.simulation.actions import (
+from training.simulation.telephone.actions import (
     ACTION_NEED,
     BASE_LOGIT,
     CALL_BACK,
@@ -22,7 +22,7 @@ from training.simulation.actions import (
     VALUE,
     K,
 )
-from training.simulation.customer_state import (
+from training.simulation.telephone.customer_state import (
     FATIGUE_RETENTION,
     NEED_DAYS,
     PROBLEM_DISSATISFACTION,
@@ -32,7 +32,7 @@ from training.simulation.customer_state import (
     CustomerState,
     churn_probability,
 )
-from training.simulation.customers import CustomerTraits
+from training.simulation.telephone.customers import CustomerTraits
 
 HORIZON_DAYS = 45  # the effect of a contact on churn is over by then
 RETURN_IF_NEEDED, RETURN_IF_NOT_NEEDED = 0.05, 0.3  # probability that a purchase is returned

@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.arrays import Floats, Ints
-from training.simulation.actions import CHANNELS, PRICE
-from training.simulation.customer_state import PAGES, CustomerState
-from training.simulation.customers import MARGIN_MONTHS, PLANS, CustomerTraits
+from training.simulation.telephone.actions import CHANNELS, PRICE
+from training.simulation.telephone.customer_state import PAGES, CustomerState
+from training.simulation.telephone.customers import PLANS, CustomerTraits
 
 USAGE_DIP = -0.6  # usage below it counts as a dip
 MARGIN_EUR = 7.0  # a month; unit of the feature
@@ -95,9 +95,3 @@ def _history(state: CustomerState, customer: Ints, channel: Ints, day: int) -> _
         state.bought[customer],
         np.where(channel < 0, 0.0, share[np.arange(len(customer)), channel]),
     ]
-
-
-def lost_eur(contexts: Floats) -> Floats:
-    """Compute the loss if a customer leaves, shape (n,), from the observed margin."""
-    margin: Floats = contexts[:, FEATURES.index("margin")] * MARGIN_EUR
-    return MARGIN_MONTHS * margin

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from training.arrays import Bools, Floats, Ints
-from training.simulation.actions import HELP, NEEDS, NOTHING, PRICE
-from training.simulation.customers import CustomerTraits
+from training.simulation.draws import sample_categorical
+from training.simulation.telephone.actions import HELP, NEEDS, NOTHING, PRICE
+from training.simulation.telephone.customers import CustomerTraits
 
 NEED_DAYS = 25.0
 FATIGUE_RETENTION = 0.85  # share of the fatigue that is left on the next day
@@ -69,9 +70,11 @@ class CustomerState:
         Last survey score, from -1 (0 of 10) to 1; ``nan``: none yet.
     calls, contacts, promotions, bought : shape (n,)
         Counts with exponential decay.
-    seen_on : shape (n,)
+    called, answered : shape (n,)
+        True if the customer called, answered a survey today.
+    last_day : shape (n,)
         Day of the last arrival.
-    moments : shape (n, n_channels)
+    channel_counts : shape (n, n_channels)
         Number of arrivals on each channel.
     """
 
@@ -93,6 +96,8 @@ class CustomerState:
     contacts: Floats
     promotions: Floats
     bought: Floats
+    called: Bools
+    answered: Bools
     last_day: Ints
     channel_counts: Floats
 
@@ -120,18 +125,11 @@ def initial_state(traits: CustomerTraits, rng: np.random.Generator) -> CustomerS
         contacts=np.zeros(n),
         promotions=np.zeros(n),
         bought=np.zeros(n),
+        called=none.copy(),
+        answered=none.copy(),
         last_day=whole - 1,
         channel_counts=rng.poisson(8 * traits.channel_share).astype(np.float64),
     )
-
-
-def sample_categorical(probabilities: Floats, uniform: Floats) -> Ints:
-    """Draw an index for each row of ``probabilities`` (n, k), by inversion of ``uniform`` (n,)."""
-    index = (probabilities.cumsum(axis=1) < uniform[:, None]).sum(axis=1)
-    # The sum may be a rounding error below 1; the last index with a probability is drawn then.
-    last = probabilities.shape[1] - 1 - (probabilities[:, ::-1] > 0).argmax(axis=1)
-    found: Ints = np.minimum(index, last)
-    return found
 
 
 def advance_day(state: CustomerState, traits: CustomerTraits, rng: np.random.Generator) -> None:
@@ -163,11 +161,13 @@ def advance_day(state: CustomerState, traits: CustomerTraits, rng: np.random.Gen
     now = 0.5 * state.satisfaction - 1.6 * state.problem - 0.4 * state.fatigue
     now += rng.normal(0, 0.4, n)
     state.usage = 0.7 * state.usage + 0.3 * now
-    calls = uniform[6] < np.where(state.problem, 0.4, np.where(state.need == HELP, 0.1, 0.01))
-    state.calls += calls
-    answered = uniform[7] < SURVEY_PROBABILITY
+    state.called = uniform[6] < np.where(
+        state.problem, 0.4, np.where(state.need == HELP, 0.1, 0.01)
+    )
+    state.calls += state.called
+    state.answered = uniform[7] < SURVEY_PROBABILITY
     score = np.clip(0.2 + 0.45 * state.satisfaction + rng.normal(0, 0.3, n), -1, 1)
-    state.nps = np.where(answered, score, state.nps)
+    state.nps = np.where(state.answered, score, state.nps)
 
 
 def _change_needs(state: CustomerState, traits: CustomerTraits, uniform: Floats) -> None:

@@ -9,10 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 
 from training.arrays import Bools, Floats, Ints
-from training.simulation.actions import CHANNELS, NAMES, NEEDS, K
+from training.simulation.telephone.actions import CHANNELS, NAMES, NEEDS, K
 
+PREFIX = "w"  # of customer ids
 PLANS = ("small", "middle", "large")
 MARGIN_MONTHS = 12.0  # of margin that are lost when a customer leaves
 
@@ -29,22 +31,22 @@ class CustomerTraits:
         Observed. Index into `PLANS`.
     rural : shape (n,)
         Observed. Problems are more frequent in the country.
-    needs : shape (n, n_needs)
+    need_shares : shape (n, n_needs)
         Hidden. Probability of each need when the need changes.
     affinity : shape (n, K)
         Hidden. Added to the logit of acceptance of an average customer.
-    habit : shape (n, n_channels)
+    channel_share : shape (n, n_channels)
         Hidden. Probability that an arrival is on the channel.
-    liking : shape (n, n_channels)
+    channel_preference : shape (n, n_channels)
         Hidden. Added to the logit of acceptance on the channel; on a disliked channel a contact
         adds more fatigue.
-    visits : shape (n,)
+    visit_probability : shape (n,)
         Hidden. Probability of an arrival on a day.
-    temper : shape (n,)
+    fatigue_sensitivity : shape (n,)
         Hidden. Multiplies the fatigue of a contact; 1 on average.
-    loyalty : shape (n,)
+    churn_logit : shape (n,)
         Hidden. Logit of churn on a day at satisfaction 0, without fatigue or problem.
-    content : shape (n,)
+    baseline_satisfaction : shape (n,)
         Hidden. Satisfaction to which the customer returns over time.
     """
 
@@ -69,6 +71,21 @@ class CustomerTraits:
         return MARGIN_MONTHS * self.margin_eur
 
 
+def customer_table(traits: CustomerTraits) -> pd.DataFrame:
+    """Make the table of customers for `nba load`, with the attributes of the domain file."""
+    return pd.DataFrame(
+        {
+            "customer_id": [f"{PREFIX}{customer}" for customer in range(len(traits.age))],
+            "age": traits.age.round().astype(int),
+            "home_size": traits.home_size.astype(int),
+            "plan": np.array(PLANS)[traits.plan],
+            "rural": np.where(traits.rural, "yes", "no"),
+            "tenure_months": traits.tenure_months.round(1),
+            "margin_eur": traits.margin_eur,
+        }
+    )
+
+
 def draw_traits(n: int, rng: np.random.Generator) -> CustomerTraits:
     """Draw the traits of n customers."""
     age: Floats = np.clip(rng.normal(46.0, 17.0, n), 18.0, 90.0)
@@ -78,7 +95,8 @@ def draw_traits(n: int, rng: np.random.Generator) -> CustomerTraits:
     plan = rng.choice(3, n, p=[0.4, 0.4, 0.2])
     rural = rng.random(n) < 0.3
     tenure: Floats = np.minimum(rng.exponential(30.0, n), 180.0)
-    margin = np.array([4.0, 7.0, 12.0])[plan] * rng.lognormal(0, 0.2, n)
+    # In whole cents, as the domain's `remaining_value` reads it.
+    margin = np.round(np.array([4.0, 7.0, 12.0])[plan] * rng.lognormal(0, 0.2, n), 2)
     channel_share = np.column_stack(
         [1.2 * young - 0.9 * old, np.zeros(n), 1.0 * old - 0.9, np.zeros(n)]
     )

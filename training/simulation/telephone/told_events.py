@@ -1,0 +1,67 @@
+"""The events of the telephone company that a service is told of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from training.arrays import Bools, Ints
+from training.simulation.business import (
+    LEAVING_MINUTE,
+    MORNING_MINUTE,
+    Arrivals,
+    SimulatedEvent,
+)
+from training.simulation.telephone.actions import CHANNELS
+from training.simulation.telephone.customer_state import PAGES, CustomerState
+
+
+class ReportedJourneys:
+    """The complaints and questions that a service knows of, and the events by which they change."""
+
+    def __init__(self, customers: int) -> None:
+        self._problems = self._before = np.zeros(customers, dtype=np.bool_)
+        self._questions = self._questions_before = self._problems
+
+    def begin_day(self, state: CustomerState) -> None:
+        """Note the open problems and questions of a new day, and those of the day before."""
+        self._before, self._problems = self._problems, state.problem_open.copy()
+        self._questions_before, self._questions = self._questions, state.support_open.copy()
+
+    def events(
+        self, state: CustomerState, arrivals: Arrivals, arrived_at: Ints
+    ) -> list[SimulatedEvent]:
+        """List the events of the morning, then the page views just before the arrivals."""
+        active = state.active
+        found = [
+            *_each("complaint_opened", "web", active & self._problems & ~self._before),
+            *_each("complaint_closed", "web", active & ~self._problems & self._before),
+            *_each("chat", "app", active & self._questions & ~self._questions_before),
+            *_each("call", "call_centre", active & state.called),
+        ]
+        answered = active & state.answered
+        scores = np.round(5 + 5 * state.nps, 1)
+        for customer in np.flatnonzero(answered).tolist():
+            score = {"score": float(scores[customer])}
+            found.append(SimulatedEvent(customer, "nps", "email", MORNING_MINUTE, score))
+        viewed = state.page[arrivals.customer] >= 0
+        for customer, channel in zip(
+            arrivals.customer[viewed].tolist(), arrivals.channel[viewed].tolist(), strict=True
+        ):
+            page = {"page": PAGES[state.page[customer]]}
+            minute = int(arrived_at[customer]) - 1
+            found.append(SimulatedEvent(customer, "page_view", CHANNELS[channel], minute, page))
+        return found
+
+
+def leaving_events(left: Bools) -> Iterator[SimulatedEvent]:
+    """Tell who left today."""
+    return _each("left", "web", left, LEAVING_MINUTE)
+
+
+def _each(
+    kind: str, channel: str, mask: Bools, minute: int = MORNING_MINUTE
+) -> Iterator[SimulatedEvent]:
+    for customer in np.flatnonzero(mask).tolist():
+        yield SimulatedEvent(customer, kind, channel, minute)
