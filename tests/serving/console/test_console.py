@@ -50,8 +50,9 @@ def test_the_page_shows_readiness_and_lift(page, server):
     shown = page()
     assert "Checking readiness" not in shown and "Loading" not in shown
     assert "run 'nba train --promote'" in shown  # degraded: there are no models yet
-    verdict = server.post("/v1/lift", {})[1]["credited"]["verdict"]
-    assert len(verdict) > 20 and verdict in shown
+    lift = server.post("/v1/lift", {})[1]
+    for verdict in (lift["verdict"], lift["credited"]["verdict"]):
+        assert len(verdict) > 20 and verdict in shown
     assert '<td class="n">policy</td>' in shown
 
 
@@ -99,7 +100,6 @@ def test_the_lift_is_drawn_with_its_course_and_what_to_bear_in_mind(page, server
             assert server.post("/v1/outcomes", told)[0] == 200
     ledger.close()
     shown = page()
-    assert "<polyline" in shown and "<polygon" in shown
     assert "decisions may still be followed by outcomes" in shown
     assert "Do not trust the credited lift" in shown
 

@@ -26,6 +26,7 @@ from serving.server.middleware import ErrorMiddleware
 from tests.browser import Browser, chromium
 from tests.commands import ROOT
 from tests.conftest import NOW
+from tests.lift_answers import lift_view
 from tests.server import free_port
 
 pytestmark = pytest.mark.server
@@ -43,11 +44,7 @@ def application(control: AccessControl) -> Any:
         return JSONResponse({"error": "Nobody is asked here."}, 404)
 
     async def lift(_: Any) -> JSONResponse:
-        arm = {"customers": 1, "decisions": 1, "reward_per_customer": 1, "reward_per_decision": 1}
-        ratio = {"trusted": True, "p_value": None}
-        found = {"currency": "eur", "lift": None, "low": 0, "high": 0, "verdict": "Too early."}
-        more = {"days": [], "policy": arm, "random": arm, "sample_ratio": ratio}
-        return JSONResponse({"credited": {**found, **more}})
+        return JSONResponse(lift_view(verdict="Too early."))
 
     pages = Mount("/console", StaticFiles(directory=ROOT / "serving" / "console", html=True))
     routes = [Route("/v1/decide", decide, methods=["POST"]), pages]
