@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from features.business.catalog import Catalog
 from features.business.domain import Domain
+from features.journeys.leaving import back_events
 from features.ledger import tables
 from features.ledger.ledger import Ledger
 from features.outcomes.attribution import DECISION_COLUMNS, read_attribution, shown_by
@@ -66,13 +67,8 @@ def as_sums(found: Rewards) -> dict[tuple[str, str, int], tuple[int, int, float]
 def recomputed_event_days(
     ledger: Ledger, domain: Domain
 ) -> dict[tuple[str, int], tuple[int, float]]:
-    """The times that a customer left, and the value of its events, by customer and day."""
-    spend = {
-        (name, key)
-        for name, described in domain.events.items()
-        for key, known in described.properties.items()
-        if known.measures == "spend"
-    }
+    """Whether a customer left or came back, and the margin of its events, by customer and day."""
+    shares = domain.objective.shares(domain.events)
     query = sa.select(tables.events).order_by(tables.events.c.occurred_at)
     rows = ledger.read(lambda connection: connection.execute(query).all())
     found: dict[tuple[str, int], tuple[int, float]] = {}
@@ -84,29 +80,37 @@ def recomputed_event_days(
 
     for row in rows:
         properties = json.loads(row.properties)
-        for kind, name in spend:
-            if row.type == kind:
-                add(row.customer_id, row.occurred_at, 0, properties.get(name, 0.0))
+        for name, share in shares.get(row.type, {}).items():
+            add(row.customer_id, row.occurred_at, 0, share * properties.get(name, 0.0))
     if domain.churn:
         for customer_id in {row.customer_id for row in rows}:
-            times = [
-                row.occurred_at
-                for row in rows
-                if row.customer_id == customer_id and row.type == domain.churn.event
-            ]
-            for at in _leaving(times, domain.churn.silent_days):
-                add(customer_id, at, 1, 0.0)
-    return found
+            mine = [row for row in rows if row.customer_id == customer_id]
+            for at, left in _leaving(mine, domain):
+                add(customer_id, at, left, 0.0)
+    return {key: values for key, values in found.items() if any(values)}
 
 
-def _leaving(times: list[datetime], silent_days: float | None) -> Iterable[datetime]:
-    if silent_days is None:
-        yield from times
-        return
-    silent = timedelta(days=silent_days)
-    for number, at in enumerate(times):
-        if not any(later <= at + silent for later in times[number + 1 :]):
-            yield at + silent
+def _leaving(rows: list[Any], domain: Domain) -> Iterable[tuple[datetime, int]]:
+    """The moments at which one customer is gone, and is back; asked of each moment by itself."""
+    assert domain.churn
+    left = [row.occurred_at for row in rows if row.type == domain.churn.event]
+    if domain.churn.silent_days is not None:
+        silent = timedelta(days=domain.churn.silent_days)
+        back, left = left, [at + silent for at in left]
+    else:
+        back = [row.occurred_at for row in rows if row.type in back_events(domain)]
+
+    def is_gone(at: datetime) -> bool:
+        last = max((one for one in left if one <= at), default=None)
+        if domain.churn and domain.churn.silent_days is not None:
+            return last is not None and not any(last - silent < one <= at for one in back)
+        return last is not None and not any(last <= one <= at for one in back)
+
+    gone = False
+    for at in sorted({*left, *back}):
+        if is_gone(at) != gone:
+            gone = not gone
+            yield at, 1 if gone else -1
 
 
 def _within(at: datetime, since: datetime | None, until: datetime | None) -> bool:

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from features.business.event_types import SCALES, STAGES, Attribute, EventType
+from features.business.experiment.objective import Objective
 from features.business.journey_rules.checks import check_journeys
 from features.business.journey_rules.goals import Goal, Persona
 from features.business.journey_rules.kinds import LIFECYCLE, JourneyKind, Lifecycle
@@ -91,6 +92,7 @@ class Domain(Frozen):
     churn: Churn | None = None
     intent: Intent | None = None
     moments: Moments | None = None
+    objective: Objective = Objective()
 
     @model_validator(mode="before")
     @classmethod
@@ -121,6 +123,7 @@ class Domain(Frozen):
             if self.identifiers and colon and re.fullmatch(NAME, namespace):
                 where = ("identity", "placeholders", index)
                 mistakes.unknown_value(where, namespace, self.identifiers)
+        self.objective.check(self.events, self.attributes, mistakes)
         mistakes.refuse()
         return self
 

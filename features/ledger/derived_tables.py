@@ -74,13 +74,14 @@ reward_days = sa.Table(
     sa.Column("unknown_actions", TEXT),
     sa.Column("step", sa.BigInteger, nullable=False, index=True),  # that wrote the row
 )
-# The table customer x day of the value of events, and of leaving, packed alike
+# The table customer x day of the margin of events, and of leaving, packed alike
 # (`rewards.event_days`).
 event_days = sa.Table(
     "event_days",
     metadata,
     sa.Column("customer_id", TEXT, primary_key=True),
     sa.Column("days", sa.LargeBinary, nullable=False),
+    sa.Column("step", sa.BigInteger, nullable=False, index=True),  # that wrote the row
 )
 # Rows of `reward_days` and `event_days` that have to be computed again. `number` is raised when the
 # same key is marked again, so that a mark that came during the computation is not lost.

@@ -192,6 +192,10 @@ SELECT 'two arms up to serial', CAST(serial AS TEXT) FROM (
 def to_schema_13(connection: sa.Connection) -> None:
     """Note which decisions are of before the three arms; opening creates the new tables."""
     connection.exec_driver_sql(TWO_ARMS)
+    if sa.inspect(connection).has_table("event_days"):  # else it is created with the column
+        added = "ALTER TABLE event_days ADD COLUMN step BIGINT NOT NULL DEFAULT 0"
+        connection.exec_driver_sql(added)
+        connection.exec_driver_sql("CREATE INDEX ix_event_days_step ON event_days (step)")
 
 
 def _texts_as_bytes(connection: sa.Connection) -> Iterator[str]:

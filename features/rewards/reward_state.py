@@ -117,7 +117,7 @@ def forget_rewards(
     query = sa.select(decided.customer_id).distinct()
     held = select_in_batches(connection, query, decided.decision_id, decision_ids)
     mark_customers(connection, sorted({row.customer_id for row in held} - {*customer_ids}))
-    for table in (tables.reward_days, tables.event_days):
+    for table in (tables.reward_days, tables.event_days, tables.met_customers):
         connection.execute(sa.delete(table).where(among(table.c.customer_id, customer_ids)))
     marks = tables.reward_marks.c
     whose = marks.kind.in_((CUSTOMER, EVENTS)) & among(marks.key, customer_ids)

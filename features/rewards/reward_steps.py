@@ -31,13 +31,11 @@ from features.rewards.decision_rewards import (
     rules_fingerprint,
 )
 from features.rewards.event_days import (
-    EVER_DAYS,
-    Days,
+    EVER_DAY,
     EventRules,
-    compute_event_days,
-    pack_event_days,
-    unpack_event_days,
+    packed_event_rows,
 )
+from features.rewards.met_customers import MetChanges, changes_of_met, two_arms
 from features.rewards.reward_rows import day_at, pack_days, span_of_day, unpack_days
 from features.rewards.reward_state import (
     SumState,
@@ -84,8 +82,12 @@ class _Step:
     ----------
     zone
         The clock of the business.
-    reward_days, event_days
+    reward_days
         For each customer the days to compute; None: all days.
+    event_days
+        For each customer the first day to compute: of events, all days after it follow.
+    decided_us
+        For each customer the time of the earliest decision that is new.
     swept
         Customers of a walk: a table, the ids after and up to which, and those who have rows.
     """
@@ -95,10 +97,12 @@ class _Step:
     zone: tzinfo
     marks: Sequence[Any] = ()
     reward_days: dict[str, set[int] | None] = field(default_factory=dict)
-    event_days: dict[str, list[Days] | None] = field(default_factory=dict)
+    event_days: dict[str, int] = field(default_factory=dict)
+    decided_us: dict[str, int] = field(default_factory=dict)
     swept: list[tuple[sa.Table, str, str | None, list[str]]] = field(default_factory=list)
     reward_rows: list[dict[str, Any]] = field(default_factory=list)
     event_rows: list[dict[str, Any]] = field(default_factory=list)
+    met: MetChanges = field(default_factory=MetChanges)
 
     def add_days(self, rows: Iterable[Any]) -> None:
         """Add the days on which decisions were shown; rows have customer_id and activated_at."""
@@ -137,18 +141,21 @@ def _computed(connection: sa.Connection, rules: RewardRules, size: int, lead: bo
     if begun != before and before.step and not lead:
         return None
     step = _Step(before, begun, rules.catalog.clock.of_business)
-    _take_marks(connection, step, rules, size)
+    _take_marks(connection, step, size)
     _take_decisions(connection, step, size - len(step.marks))
     # However much else there is to do, a walk goes on.
     _take_customers(connection, step, max(size // 4, 1) if step.reward_days else size)
     if step.after == before and not step.marks:
         return None
     _compute_reward_rows(connection, step, rules.catalog)
-    _compute_event_rows(connection, step, rules.events)
+    number = step.before.step + 1
+    step.event_rows = packed_event_rows(connection, rules.events, step.event_days, number)
+    whole = [name for name, days in step.reward_days.items() if days is None]
+    step.met = changes_of_met(connection, step.decided_us, whole)
     return step
 
 
-def _take_marks(connection: sa.Connection, step: _Step, rules: RewardRules, size: int) -> None:
+def _take_marks(connection: sa.Connection, step: _Step, size: int) -> None:
     """Take the first marks, with all decisions whose shares of a credit they may change."""
     marks = tables.reward_marks.c
     query = sa.select(tables.reward_marks).order_by(marks.kind, marks.key, marks.day)
@@ -164,29 +171,35 @@ def _take_marks(connection: sa.Connection, step: _Step, rules: RewardRules, size
         step.add_days(select_in_batches(connection, shown, columns.decision_id, decision_ids))
     for mark in step.marks:
         if mark.kind == EVENTS:
-            days = step.event_days.setdefault(mark.key, [])
-            if days is not None:
-                days.append(rules.events.changed_by(mark.day))
+            step.event_days[mark.key] = min(step.event_days.get(mark.key, mark.day), mark.day)
         elif mark.kind == CUSTOMER:
-            step.reward_days[mark.key] = step.event_days[mark.key] = None
+            step.reward_days[mark.key], step.event_days[mark.key] = None, EVER_DAY
 
 
 def _take_decisions(connection: sa.Connection, step: _Step, size: int) -> None:
     """Take the next decisions that were made."""
     columns = tables.decisions.c
-    query = sa.select(columns.serial, columns.customer_id, columns.activated_at, columns.served)
+    query = sa.select(
+        *(columns.serial, columns.customer_id, columns.activated_at, columns.served),
+        *(columns.arm, sa.type_coerce(columns.decided_at, sa.BigInteger).label("decided_us")),
+    )
     newer = query.where(columns.serial > step.after.serial).order_by(columns.serial)
     rows = connection.execute(newer.limit(max(size, 1))).all()
     if rows:
         step.add_days(row for row in rows if row.served)
+        first, known = two_arms(connection), step.decided_us
+        for row in rows:
+            if row.arm is not None and row.serial > first:
+                earlier = known.get(row.customer_id, row.decided_us)
+                known[row.customer_id] = min(earlier, row.decided_us)
         step.after = replace(step.after, serial=rows[-1].serial)
 
 
 def _take_customers(connection: sa.Connection, step: _Step, size: int) -> None:
     """Take the next customers of a walk; their rows are computed whole."""
-    for name, source, table, rows in (
-        ("rewards", tables.decisions, tables.reward_days, size),
-        ("events", tables.events, tables.event_days, size * EVENTS_EACH),
+    for name, source, table, rows, all_days in (
+        ("rewards", tables.decisions, tables.reward_days, size, None),
+        ("events", tables.events, tables.event_days, size * EVENTS_EACH, EVER_DAY),
     ):
         walk: Walk = getattr(step.after, name)
         if walk.after is None:
@@ -195,11 +208,12 @@ def _take_customers(connection: sa.Connection, step: _Step, size: int) -> None:
         last = customer_ids[-1] if customer_ids else None
         step.swept.append((table, walk.after, last, customer_ids))
         days: dict[str, Any] = getattr(step, table.name)
-        days.update(dict.fromkeys(customer_ids))
+        days.update(dict.fromkeys(customer_ids, all_days))
         after = replace(walk, after=last, first=walk.first and last is not None)
-        state = step.after
-        rewards = name == "rewards"
-        step.after = replace(state, rewards=after) if rewards else replace(state, events=after)
+        if table is tables.reward_days:
+            step.swept.append((tables.met_customers, walk.after, last, customer_ids))
+        changed: dict[str, Any] = {name: after}
+        step.after = replace(step.after, **changed)
         return
 
 
@@ -249,23 +263,6 @@ def _with_other_days(computed: ComputedRewards, stored: Any, days: set[int]) -> 
     )
 
 
-def _compute_event_rows(connection: sa.Connection, step: _Step, rules: EventRules) -> None:
-    some = [name for name, days in step.event_days.items() if days is not None]
-    query, column = sa.select(tables.event_days), tables.event_days.c.customer_id
-    found = select_in_batches(connection, query, column, some)
-    stored = {row.customer_id: unpack_event_days(row.days) for row in found}
-    for customer_id, spans in step.event_days.items():
-        by_day = {row.day: row for row in stored.get(customer_id, ())}
-        for days in [EVER_DAYS] if spans is None else spans:
-            gone = [day for day in by_day if days[0] <= day < days[1]]
-            for day in gone:
-                del by_day[day]
-            computed = compute_event_days(connection, rules, customer_id, days)
-            by_day |= {row.day: row for row in computed}
-        packed = pack_event_days(by_day.values())
-        step.event_rows.append({"customer_id": customer_id, "days": packed})
-
-
 def _write(connection: sa.Connection, step: _Step) -> None:
     if not write_state(connection, step.before, step.after):
         return
@@ -275,6 +272,7 @@ def _write(connection: sa.Connection, step: _Step) -> None:
         connection.execute(gone if last is None else gone.where(column <= last))
     _replace(connection, tables.reward_days, step.reward_rows)
     _replace(connection, tables.event_days, step.event_rows)
+    step.met.write(connection)
     if step.marks:
         values = [
             {f"its_{name}": value for name, value in mark._mapping.items()} for mark in step.marks

@@ -152,7 +152,9 @@ def rules_of(domain: Domain) -> str:
     Files of another program, which have other columns, are so built again.
     """
     # In the order of the file, as the first persona that fits is that of a customer.
-    content = json.dumps(_without_words(domain.model_dump(mode="json")))
+    # What a customer is worth changes no journey.
+    described = domain.model_dump(mode="json", exclude={"objective"})
+    content = json.dumps(_without_words(described))
     columns = f"{journeys_schema(domain)} {stored_steps_schema(steps_schema(domain))}"
     text = f"{FORMAT} {MapNodes(domain).fingerprint} {columns} {content}"
     return hashlib.sha256(text.encode()).hexdigest()[:16]

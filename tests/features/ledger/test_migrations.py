@@ -46,7 +46,12 @@ TABLES_7 = {
 }
 # Opening a ledger of schema 8 creates the tables of schema 9; they are filled by its migration.
 TABLES_9 = ("attribute_changes", "logins", "merge_candidates")
+GO_BACK_TO_12 = (
+    "DROP INDEX ix_event_days_step",
+    "ALTER TABLE event_days DROP COLUMN step",
+)
 GO_BACK_TO_11 = (
+    *GO_BACK_TO_12,
     "DROP INDEX outcomes_to_learn",
     "CREATE INDEX outcomes_to_learn ON outcomes (learned)",
     "ALTER TABLE decisions DROP COLUMN believed",

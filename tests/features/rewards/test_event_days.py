@@ -12,7 +12,6 @@ from features.ledger import tables
 from features.ledger.ledger import Ledger
 from features.rewards.decision_rewards import DAY_US
 from features.rewards.event_days import (
-    EVER_DAYS,
     EventDay,
     EventRules,
     compute_event_days,
@@ -31,7 +30,7 @@ TODAY = tables.micros(NOW) // DAY_US
 
 
 def days_of(ledger: Ledger, rules: EventRules) -> list[EventDay]:
-    return ledger.read(lambda c: compute_event_days(c, rules, "c1", EVER_DAYS))
+    return ledger.read(lambda c: compute_event_days(c, rules, "c1"))
 
 
 def test_a_day_has_the_sum_of_what_measures_spend(ledger, toy_domain):
@@ -50,15 +49,61 @@ def test_the_event_of_leaving_counts_on_its_day(ledger, toy_domain):
 
 
 @pytest.mark.parametrize(
-    ("orders", "left"),
-    [((0,), [20]), ((0, 20), [40]), ((0, 21), [20, 41]), ((0, 5, 30), [25, 50])],
+    ("orders", "changes"),
+    [
+        ((0,), {20: 1}),
+        ((0, 20), {40: 1}),
+        ((0, 21), {20: 1, 21: -1, 41: 1}),
+        ((0, 5, 30), {25: 1, 30: -1, 50: 1}),
+    ],
 )
-def test_a_silence_counts_on_the_day_on_which_it_was_long_enough(ledger, toy_domain, orders, left):
+def test_a_silence_counts_from_the_day_on_which_it_was_long_enough_until_it_ends(
+    ledger, toy_domain, orders, changes
+):
     """A customer of the toy business has left after 20 days without an order."""
     for number, day in enumerate(orders):
         happened(ledger, toy_domain, f"e{number}", "c1", NOW + day * DAY, "order")
     found = days_of(ledger, EventRules.of(toy_domain))
-    assert found == [EventDay(TODAY + day, 1, 0.0) for day in left]
+    assert found == [EventDay(TODAY + day, left, 0.0) for day, left in changes.items()]
+
+
+@pytest.mark.parametrize(
+    ("happening", "changes"),
+    [
+        ("LL", {0: 1}),
+        ("LLB", {0: 1, 2: -1}),
+        ("BLBB", {1: 1, 2: -1}),
+        ("LBL", {0: 1, 1: -1, 2: 1}),
+        ("BB", {}),
+    ],
+)
+def test_a_customer_who_left_is_gone_until_an_event_brings_it_back(
+    ledger, toy_domain, happening, changes
+):
+    domain = with_spend(
+        toy_domain,
+        churn={"event": "visit", "when": "happens", "back": "order"},
+        objective={"margin": {"order.amount_eur": -2.0}},
+    )
+    for number, kind in enumerate(happening):
+        event = "visit" if kind == "L" else "order"
+        happened(ledger, domain, f"e{number}", "c1", NOW + number * DAY, event)
+    rules, found = EventRules.of(domain), days_of(ledger, EventRules.of(domain))
+    assert {row.day - TODAY: row.left for row in found if row.left} == changes
+    orders = {number: -5.0 for number, kind in enumerate(happening) if kind == "B"}
+    assert {row.day - TODAY: row.value for row in found if row.value} == orders
+    for day in range(TODAY - 1, TODAY + len(happening) + 1):
+        rest = ledger.read(lambda c, day=day: compute_event_days(c, rules, "c1", day))
+        assert rest == [row for row in found if row.day >= day]
+
+
+def test_a_customer_who_leaves_and_comes_back_at_one_instant_is_back(ledger, toy_domain):
+    domain = with_spend(toy_domain, churn={"event": "visit", "when": "happens", "back": "order"})
+    for event_id, kind in (("e1", "order"), ("e2", "visit")):
+        happened(ledger, domain, event_id, "c1", NOW, kind)
+    rules = EventRules.of(domain)
+    assert days_of(ledger, rules) == [EventDay(TODAY, 0, 2.5)]
+    assert ledger.read(lambda c: compute_event_days(c, rules, "c1", TODAY + 1)) == []
 
 
 def test_a_domain_without_values_and_churn_has_no_rows(ledger, toy_domain):

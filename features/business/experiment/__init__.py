@@ -1,0 +1,1 @@
+"""Defines what an experiment is judged by: the value of a customer."""

@@ -1,0 +1,87 @@
+"""Tests of the value of customers by day, from the day on which they were met."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import numpy as np
+import pytest
+
+from features.ledger import tables
+from features.rewards.customer_values import customer_values
+from features.rewards.decision_rewards import DAY_US
+from features.rewards.reward_rows import ARMS
+from features.rewards.reward_steps import RewardRules
+from tests.conftest import NOW
+from tests.decided import decided
+from tests.features.rewards.test_reward_steps import happened, with_spend
+from tests.summed import sum_all
+
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
+
+DAY = timedelta(days=1)
+TODAY = tables.micros(NOW) // DAY_US
+
+
+def test_all_value_counts_from_the_day_of_meeting_on(ledger, toy_catalog, toy_domain):
+    """An order is 2.5; showing the discount costs 0.5; whoever leaves takes 7 along."""
+    domain = with_spend(
+        toy_domain,
+        churn={"event": "visit", "when": "happens", "back": "order"},
+        objective={"margin": 0.4, "remaining_value": 7},
+    )
+    for number, (day, kind) in enumerate(
+        [(-101, "order"), (-15, "order"), (-9, "order"), (-2, "visit"), (-1, "order"), (0, "visit")]
+    ):
+        happened(ledger, domain, f"e{number}", "c1", NOW + day * DAY, kind)
+    decided(ledger, "d1", NOW - 10 * DAY, {}, customer_id="c1")
+    decided(ledger, "d2", NOW - 9 * DAY, {"discount": 14}, customer_id="c1")
+    decided(ledger, "d3", NOW - DAY, {}, customer_id="c2", served=False, activated_at=None)
+    happened(ledger, domain, "not met", "c3", NOW, "order")
+    sum_all(ledger, RewardRules.of(toy_catalog, domain))
+    found = customer_values(ledger, domain, toy_catalog, NOW)
+    assert found.customers == ["c1", "c2"]
+    assert list(found.met_day - TODAY) == [-10, -1]
+    assert list(found.before) == [1.0, 0.0]
+    assert list(found.remaining) == [7.0, 7.0]
+    assert list(found.days.customer) == [0, 0, 0, 0]
+    assert list(found.days.day - TODAY) == [-9, -2, -1, 0]
+    assert list(found.days.margin) == [1.0, 0.0, 1.0, 0.0]
+    assert list(found.days.cost) == [0.5, 0.0, 0.0, 0.0]
+    assert list(found.days.left) == [0, 1, -1, 1]
+    assert list(found.values()) == [1.5 - 7.0, 0.0]
+    assert list(found.values(TODAY - 1)) == [1.5, 0.0]
+
+
+def test_since_and_until_limit_the_days_and_not_the_customers(ledger, toy_catalog, toy_domain):
+    domain = with_spend(toy_domain, churn=None)
+    for number in range(6):
+        happened(ledger, domain, f"e{number}", "c1", NOW - number * DAY, "order")
+    decided(ledger, "d1", NOW - 10 * DAY, {}, customer_id="c1")
+    decided(ledger, "d2", NOW, {}, customer_id="c2")
+    sum_all(ledger, RewardRules.of(toy_catalog, domain))
+    found = customer_values(ledger, domain, toy_catalog, NOW, since=NOW - 3 * DAY, until=NOW - DAY)
+    assert found.customers == ["c1", "c2"]
+    assert list(found.days.day - TODAY) == [-3, -2, -1]
+
+
+def test_customers_with_decisions_of_several_arms_are_counted(ledger, toy_catalog, toy_domain):
+    for number, (customer_id, arm) in enumerate(
+        [("c1", "policy"), ("c1", "control"), ("c2", "policy"), ("c2", "nobody"), ("c3", "random")]
+    ):
+        decided(ledger, f"d{number}", NOW, {}, customer_id=customer_id, arm=arm)
+    sum_all(ledger, RewardRules.of(toy_catalog, toy_domain))
+    found = customer_values(ledger, toy_domain, toy_catalog, NOW)
+    bits = {name: 1 << ARMS.index(name) for name in ARMS}
+    assert list(found.arms_logged) == [
+        bits["policy"],
+        bits["policy"] | bits["nobody"],
+        bits["random"],
+    ]
+    assert found.merged_across_arms == 1
+
+
+def test_without_customers_there_are_no_values(ledger, toy_catalog, toy_domain):
+    found = customer_values(ledger, toy_domain, toy_catalog, NOW)
+    assert (found.customers, found.merged_across_arms) == ([], 0)
+    assert found.values().shape == (0,) and found.values().dtype == np.float64
