@@ -64,7 +64,11 @@ from training.simulation.telephone.observed_features import observed_features
 from training.simulation.telephone.told_events import ReportedJourneys, leaving_events
 
 FAMILY_MIN_HOME_SIZE = 2  # people at home, for the family action
-MARGIN_SHARES = {"purchase": 1.0, "returned": -1.0, "price_reduced": -1.0}  # as in `objective`
+MARGIN_SHARES = {  # as in the domain's `objective`
+    "purchase.amount_eur": 1.0,
+    "returned.amount_eur": -1.0,
+    "price_reduced.amount_eur": -1.0,
+}
 
 
 class TelephoneWorld:
@@ -219,7 +223,8 @@ class TelephoneWorld:
             ("price_reduced", reduced, outcomes.accepted_after_days),
         ):
             day, amount = self.day + after[rows], np.abs(outcomes.value_eur[rows])
-            self._due.add(kind, day, arrivals.customer[rows], arrivals.channel[rows], amount)
+            customer, channel = arrivals.customer[rows], arrivals.channel[rows]
+            self._due.add(kind, day, customer, channel, amount_eur=amount)
 
     def _visit_pages(self, customer: Ints, uniform: Floats) -> None:
         """Draw page views, mostly of the needed page, and advance open purchases."""
