@@ -30,6 +30,7 @@ PAGE = 20_000  # ids of decisions read at once
 OPEN = "their outcomes may still come"
 OTHER_LAYOUT = "the domain file has changed since"
 NOT_LOGGED = "their models or catalogue are gone"
+LEFT_ALONE = "their customers are in the arm nobody, for which no policy decides"
 NOT_ANSWERED = "the evaluated catalogue refuses what they were asked for"
 
 _READ = (
@@ -163,6 +164,9 @@ class LoggedDecisions:
         return self._ledger.read(lambda connection: list(connection.execute(query)))
 
     def _usable(self, row: Any) -> LoggedDecision | None:
+        if row.arm == "nobody":  # left out by customer, so what is left is no selection
+            self._left_out[LEFT_ALONE] += 1
+            return None
         record: Mapping[str, Any] = from_json(row.record)
         if record["features_layout"] != self._archive.fingerprint:
             self._left_out[OTHER_LAYOUT] += 1

@@ -85,4 +85,5 @@ def inputs_from_record(
         looks=tuple(record.get("looks", ())),
         arm=answer["arm"],
         stops=stops_from_json(record.get("stops", {})),
+        shared=record.get("shared", False),
     )

@@ -95,13 +95,14 @@ class Repetition:
         models = {**answer["models"], **versions}
         setup = self._archive.setup(catalog, models)
         inputs = inputs_from_record(row, record, answer, explain=False)
-        inputs = replace(inputs, arm="policy")
+        other = catalog is not decision.catalog  # it would be served as catalogues are served now
+        inputs = replace(inputs, arm="policy", shared=inputs.shared or other)
         locked = self._locked(setup, decision, inputs.customer_id)
         prediction, known = None, set[str]()
         if "bandit" not in versions and row.believed is not None:
             prediction, known = believed(decision, catalog, setup)
         scored, unspent = score(setup, inputs, prediction), False
-        if catalog is not decision.catalog:
+        if other:
             locked, unspent = self._paced(locked, setup, scored, row.decided_at)
         selected = select(setup, inputs, scored, locked)
         names = (*setup.compiled.actions, NO_ACTION)
@@ -119,7 +120,7 @@ class Repetition:
 
         The second value is True if a state is not known.
         """
-        missing = set(setup.pacer.names(scored.eligibility.out)) - set(locked.paces)
+        missing = set(setup.pacer.priced_names(scored.eligibility.out)) - set(locked.paces)
         found = {name: self._paces.state(name, at) for name in sorted(missing)}
         known = {name: state for name, state in found.items() if state is not None}
         return replace(locked, paces={**locked.paces, **known}), len(known) < len(missing)

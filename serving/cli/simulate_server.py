@@ -155,7 +155,7 @@ class _ServerSimulation:
             }
             answer = self.client.post("/v1/decide", body)
             action = NAMES.index(answer["actions"][0]["action_id"])
-            self.control[customer], self.decided[customer] = answer["arm"] == "control", True
+            self.control[customer], self.decided[customer] = answer["arm"] == "random", True
             self.decisions += 1
             if arrivals.allowed[row, action]:
                 actions[row] = action

@@ -111,7 +111,7 @@ def _activate(connection: sa.Connection, asked: _Activation) -> ActivateAnswer |
     limits = locked.contacts, locked.account
     facts = setup.facts(customer_id, channel, now, features, consents, *limits, problem, left)
     contact_policy_result = setup.contact_policy.evaluate(facts)
-    pacing_result = setup.pacer.evaluate(locked.paces, now)
+    pacing_result = setup.pacer.evaluate(locked.paces, now, arm=row.arm)
     shown, removed = list[str](), list[Removed]()
     decision = Decision.model_validate_json(row.answer)
     for name in shown_actions(decision):

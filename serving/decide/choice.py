@@ -160,7 +160,8 @@ def _limits(
     )
     contact_policy_result = setup.contact_policy.evaluate(facts)
     now, out = inputs.decided_at, scored.eligibility.out
-    pacing_result = setup.pacer.evaluate(read.paces, now, scored.priority, out)
+    priority, arm, shared = scored.priority, inputs.arm, inputs.shared
+    pacing_result = setup.pacer.evaluate(read.paces, now, priority, out, arm, shared)
     return Limits(
         contact_policy=contact_policy_result,
         pacing_result=pacing_result,

@@ -144,7 +144,7 @@ def _spent_on(
     setup: DecisionSetup, inputs: DecisionInputs, locked: LimitInputs, decision: Decision
 ) -> Mapping[str, Any]:
     """Spend what a decision shows from the pacing states of now, not from those that it read."""
-    pacing_result = setup.pacer.evaluate(locked.paces, inputs.decided_at)
+    pacing_result = setup.pacer.evaluate(locked.paces, inputs.decided_at, arm=inputs.arm)
     for name in shown_actions(decision):
         pacing_result.spend(setup.compiled.index[name])
     return pacing_result.changed
@@ -212,6 +212,7 @@ def _record(complete: CompleteDecision, days: Mapping[str, float]) -> dict[str, 
         **({"left_at": inputs.left_at} if inputs.left_at else {}),
         **({"looks": inputs.looks} if inputs.looks else {}),
         **({"stops": stops_to_json(inputs.stops)} if inputs.stops else {}),
+        **({"shared": True} if setup.pacer.has_budgets else {}),
         # The draw of decisions without a seed, of former versions, was seeded by their id.
         **({"seed": inputs.seed} if inputs.seed != inputs.decision_id else {}),
     }

@@ -62,7 +62,8 @@ def still_valid(
     if read.contacts != locked.contacts or read.account != locked.account:
         return False
     out, slots = scored.eligibility.out, inputs.request.slots
-    return setup.pacer.still_valid(read.paces, locked.paces, inputs.decided_at, slots, out)
+    paces, now = (read.paces, locked.paces), inputs.decided_at
+    return setup.pacer.still_valid(*paces, now, slots, out, inputs.arm)
 
 
 def contacts_of(

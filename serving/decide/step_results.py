@@ -62,6 +62,8 @@ class DecisionInputs:
         The arm of the customer. It is read once, so a repeated decision has the arm of then.
     stops : mapping
         By action, the guardrail that has switched it off.
+    shared : bool
+        False for a decision of before the arm ``random`` had its own part of volumes and budgets.
     """
 
     decision_id: str
@@ -82,6 +84,7 @@ class DecisionInputs:
     looks: Sequence[float] = ()
     arm: Arm = "policy"
     stops: Stops = field(default_factory=dict)
+    shared: bool = True
 
 
 class Reasoning(NamedTuple):

@@ -1,50 +1,35 @@
 """Daily volumes and budgets in a decision: their shadow prices, and what is left of them.
 
-`BudgetPacer` knows which action spends which volume or budget. `shadow_price` computes a price.
+`PacedBudgets` knows which action spends which volume or budget, and what part of it each arm has.
+`shadow_price` computes a price.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import date, datetime
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import numpy as np
 
-from features.ledger.tables import from_micros, micros
 from serving.catalog.compiled_catalog import CompiledCatalog
 from serving.contract.decisions import Removed
+from serving.policies.paced_budgets import RANDOM, PacedBudget, PacedBudgets
 from serving.policies.pacing import (
     RESOLUTION,
+    ROUNDING,
     BudgetState,
-    DailyTarget,
+    after_counting,
     after_spending,
-    fits,
     priced_out,
     room,
     shadow_price,
+    spent_today,
 )
 from serving.policies.plan_time import PlanTime, TrafficProfile
 from training.arrays import Bools, Floats
 
 PRICE_TOLERANCE = 0.1  # of the larger price
-
-
-@dataclass(frozen=True, slots=True)
-class _PacedBudget:
-    """An action's daily volume, or a daily budget that actions share.
-
-    Attributes
-    ----------
-    rule : str
-        Key in the catalogue, which is also the name of its row in the ledger.
-    spends : units that showing an action spends, by position of the action
-    """
-
-    rule: str
-    target: DailyTarget
-    spends: Mapping[int, float]
 
 
 class BudgetPacer:
@@ -53,19 +38,30 @@ class BudgetPacer:
     def __init__(self, compiled: CompiledCatalog) -> None:
         catalog = compiled.catalog
         self._compiled = compiled
-        self._budgets = tuple(_budgets(compiled))
+        self._budgets = PacedBudgets(compiled)
         self._worth: list[float] = (compiled.value * compiled.lever).tolist()
         self._profile = TrafficProfile(catalog.clock.of_business, catalog.pacing.hourly or None)
 
+    @property
+    def has_budgets(self) -> bool:
+        """True if the catalogue has a volume or a budget."""
+        return bool(self._budgets.whole)
+
     def names(self, out: Bools) -> list[str]:
-        """Names of the ledger rows that a decision needs.
+        """Names of the ledger rows that a decision needs: those of both arms, whichever decides.
 
         Parameters
         ----------
         out : shape (n_actions,)
             Actions that are removed already; a row that only they use is not needed.
         """
-        return [budget.rule for budget in self._budgets if _used(budget, out)]
+        used = [budget for budget in self._budgets.whole if budget.is_used(out)]
+        random = [budget.rule + RANDOM for budget in used if budget.most is not None]
+        return [*(budget.rule for budget in used), *random]
+
+    def priced_names(self, out: Bools) -> list[str]:
+        """Names of the ledger rows that the prices follow from."""
+        return [budget.rule for budget in self._budgets.whole if budget.is_used(out)]
 
     def still_valid(
         self,
@@ -74,6 +70,7 @@ class BudgetPacer:
         now: datetime,
         slots: int,
         out: Bools,
+        arm: str = "policy",
     ) -> bool:
         """True if a selection by earlier states may be kept under later ones.
 
@@ -102,8 +99,8 @@ class BudgetPacer:
         plan_time = self._profile.plan_time(now)
         return all(
             _still_valid(budget, earlier, later, plan_time, slots, out)
-            for budget in self._budgets
-            if _used(budget, out)
+            for budget in self._budgets.of_arm(arm, plan_time.day)
+            if budget.is_used(out)
         )
 
     def evaluate(
@@ -112,6 +109,8 @@ class BudgetPacer:
         now: datetime,
         priority: Floats | None = None,
         out: Bools | None = None,
+        arm: str = "policy",
+        shared: bool = True,
     ) -> PacingResult:
         """Compute prices and removals for one decision.
 
@@ -123,11 +122,17 @@ class BudgetPacer:
             Priority of each action; an action whose price is higher is removed.
         out : shape (n_actions,), optional
             Actions that are removed already; a budget that only they use is skipped.
+        arm : str
+            ``random`` spends from its own parts, without prices; all others from the policy's.
+        shared : bool
+            False for a decision of before the arm random had parts of its own.
         """
-        budgets = self._budgets
-        if out is not None:
-            budgets = tuple(budget for budget in budgets if _used(budget, out))
         plan_time = self._profile.plan_time(now)
+        budgets = self._budgets.of_arm(arm, plan_time.day) if shared else self._budgets.whole
+        if out is not None:
+            budgets = tuple(budget for budget in budgets if budget.is_used(out))
+        if arm == "random":
+            priority = None  # nothing is priced out
         return PacingResult(self._compiled, budgets, states, plan_time, priority, self._worth)
 
 
@@ -148,23 +153,24 @@ class PacingResult:
     def __init__(
         self,
         compiled: CompiledCatalog,
-        budgets: tuple[_PacedBudget, ...],
+        budgets: tuple[PacedBudget, ...],
         states: Mapping[str, Any],
         now: PlanTime,
         priority: Floats | None,
         worth: Sequence[float],
     ) -> None:
         self._compiled, self._budgets, self._now = compiled, budgets, now
-        self._states = {name: _from_json(state) for name, state in states.items()}
+        self._states = {name: BudgetState.from_json(state) for name, state in states.items()}
         prices = [0.0] * len(compiled.actions)  # a list: numpy takes long over single numbers
         self.out: Bools = np.zeros(len(compiled.actions), dtype=bool)
         self.changed: dict[str, Any] = {}
         self._unit_prices = {
-            budget.rule: shadow_price(self._states.get(budget.rule), budget.target, now)
+            budget.rule: shadow_price(self._states.get(budget.row), budget.target, now)
             for budget in budgets
+            if budget.is_priced
         }
         for budget in budgets:
-            unit_price = self._unit_prices[budget.rule]
+            unit_price = self._unit_prices.get(budget.rule, 0.0)
             for action, amount in budget.spends.items():
                 prices[action] += unit_price * amount
         self.prices: Floats = np.array(prices)
@@ -181,12 +187,14 @@ class PacingResult:
         """Spend the units of an action that this decision shows."""
         touched = [budget for budget in self._budgets if action in budget.spends]
         for budget in touched:
-            state = after_spending(
-                self._states.get(budget.rule), budget.target, self._now, budget.spends[action]
-            )
-            self._states[budget.rule] = state
-            self.changed[budget.rule] = _to_json(state)
-            self._unit_prices[budget.rule] = shadow_price(state, budget.target, self._now)
+            state, amount = self._states.get(budget.row), budget.spends[action]
+            if budget.is_priced:
+                state = after_spending(state, budget.target, self._now, amount)
+                self._unit_prices[budget.rule] = shadow_price(state, budget.target, self._now)
+            else:
+                state = after_counting(state, self._now, amount)
+            self._states[budget.row] = state
+            self.changed[budget.row] = state.as_json()
             self._room[budget.rule] = self._room_of(budget)
         if touched:
             self._update_out()
@@ -198,11 +206,8 @@ class PacingResult:
     def why(self, action: int) -> Removed:
         """The volume or budget that removes an action, with its reason and the value found."""
         budget, unit = self._removing(action), self._compiled.currency.upper()
-        state = self._states.get(budget.rule)
         if not self._fits(budget, action):
-            value = state.spent if state else 0.0
-            most = budget.target.at_most or 0
-            reason = f"{value:,.10g} of at most {most:,.10g} of today are used up"
+            value, reason = self._used_up(budget)
         else:
             value = float(self.prices[action])
             reason = (
@@ -210,6 +215,17 @@ class PacingResult:
             )
         name = self._compiled.actions[action]
         return Removed(action_id=name, rule=budget.rule, reason=reason, value=value)
+
+    def _used_up(self, budget: PacedBudget) -> tuple[float, str]:
+        """The units that are used up today, and the sentence."""
+        state, own = self._states.get(budget.row), budget.target.at_most or 0.0
+        spent, most = state.spent if state else 0.0, budget.most or 0.0
+        reason = f"{spent:,.10g} of at most {own:,.10g} of today are used up"
+        if own == most:
+            return spent, reason
+        if budget.is_priced:
+            return spent, f"{reason}; {most - own:,.10g} more are for the arm random"
+        return spent, f"{reason} for the arm random; it has a share of {most:,.10g}"
 
     def _update_out(self) -> None:
         self.out = self._priced_out.copy()
@@ -219,13 +235,13 @@ class PacingResult:
                 if amount > largest:
                     self.out[action] = True
 
-    def _room_of(self, budget: _PacedBudget) -> float:
-        return room(self._states.get(budget.rule), budget.target, self._now)
+    def _room_of(self, budget: PacedBudget) -> float:
+        return _room(budget, self._states, self._now)
 
-    def _fits(self, budget: _PacedBudget, action: int) -> bool:
+    def _fits(self, budget: PacedBudget, action: int) -> bool:
         return budget.spends[action] <= self._room[budget.rule]
 
-    def _removing(self, action: int) -> _PacedBudget:
+    def _removing(self, action: int) -> PacedBudget:
         """The budget that removes an action: one that is used up, else the most expensive."""
         used = [budget for budget in self._budgets if action in budget.spends]
         for budget in used:
@@ -234,65 +250,40 @@ class PacingResult:
         return max(used, key=lambda budget: self._unit_prices[budget.rule] * budget.spends[action])
 
 
+def _room(budget: PacedBudget, states: Mapping[str, BudgetState], now: PlanTime) -> float:
+    """The largest amount that an arm may spend: of its own part, and of what all have left.
+
+    The second is less only on a day on which the catalogue's shares have changed.
+    """
+    own = states.get(budget.row)
+    left = room(own, budget.target, now)
+    if not budget.other or budget.most is None:
+        return left
+    spent = spent_today(own, now) + spent_today(states.get(budget.other), now)
+    return min(left, budget.most - spent + ROUNDING * budget.most)
+
+
 def _still_valid(
-    budget: _PacedBudget,
+    budget: PacedBudget,
     earlier: Mapping[str, Any],
     later: Mapping[str, Any],
     now: PlanTime,
     slots: int,
     out: Bools,
 ) -> bool:
-    kept = [states.get(budget.rule) for states in (earlier, later)]
-    if kept[0] == kept[1]:
+    rows = budget.row, budget.other
+    if all(earlier.get(row) == later.get(row) for row in rows):
         return True
-    states = [_from_json(state) if state else None for state in kept]
+    both = [
+        {row: BudgetState.from_json(kept) for row in rows if (kept := states.get(row))}
+        for states in (earlier, later)
+    ]
     amounts = sorted(amount for action, amount in budget.spends.items() if not out[action])
     most = sum(amounts[-slots:])
-    if not all(fits(state, budget.target, now, most) for state in states):
+    if any(most > _room(budget, states, now) for states in both):
         return False
-    one, other = (shadow_price(state, budget.target, now) for state in states)
+    if not budget.is_priced:
+        return True
+    one, other = (shadow_price(states.get(budget.row), budget.target, now) for states in both)
     no_effect = RESOLUTION * budget.target.scale
     return abs(one - other) <= max(no_effect, PRICE_TOLERANCE * max(abs(one), abs(other)))
-
-
-def _used(budget: _PacedBudget, out: Bools) -> bool:
-    return any(not out[action] for action in budget.spends)
-
-
-def _budgets(compiled: CompiledCatalog) -> Iterator[_PacedBudget]:
-    catalog = compiled.catalog
-    highest = max(float((compiled.value * compiled.lever).max()), 1e-6)
-    for index, (name, action) in enumerate(catalog.actions.items()):
-        if action.volume:
-            target = DailyTarget(action.volume.at_most, action.volume.at_least, highest)
-            yield _PacedBudget(f"actions.{name}.volume", target, {index: 1.0})
-    for name, budget in catalog.budgets.items():
-        spends = {
-            index: action.cost
-            for index, action in enumerate(catalog.actions.values())
-            if action.budget == name and action.cost > 0
-        }
-        if spends:
-            mean, cheapest = sum(spends.values()) / len(spends), min(spends.values())
-            target = DailyTarget(budget.at_most, None, highest / cheapest, mean)
-            yield _PacedBudget(f"budgets.{name}", target, spends)
-
-
-def _from_json(state: Mapping[str, Any]) -> BudgetState:
-    return BudgetState(
-        date.fromisoformat(state["day"]),
-        state["spent"],
-        state["price"],
-        from_micros(state["at"]),
-        state["learned"],
-    )
-
-
-def _to_json(state: BudgetState) -> dict[str, Any]:
-    return {
-        "day": state.day.isoformat(),
-        "spent": state.spent,
-        "price": state.price,
-        "at": micros(state.at),
-        "learned": state.learned,
-    }

@@ -24,11 +24,14 @@ All functions are pure: the same state, target and time always give the same pri
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import lru_cache
+from typing import Any
 
 from features.errors import InvalidSetting
+from features.ledger.tables import from_micros, micros
 from serving.policies.plan_time import PlanTime, TrafficProfile, plan_elapsed
 
 RESOLUTION = 1e-3  # of the scale: smaller prices have no effect, larger ones move by percent
@@ -93,6 +96,22 @@ class BudgetState:
     at: datetime  # of the last spend event
     learned: float  # spend events that the price was learned from, a day's target at most
 
+    @classmethod
+    def from_json(cls, state: Mapping[str, Any]) -> BudgetState:
+        """Read a state as `as_json` writes it."""
+        day, at = date.fromisoformat(state["day"]), from_micros(state["at"])
+        return cls(day, state["spent"], state["price"], at, state["learned"])
+
+    def as_json(self) -> dict[str, Any]:
+        """The state as the ledger keeps it."""
+        return {
+            "day": self.day.isoformat(),
+            "spent": self.spent,
+            "price": self.price,
+            "at": micros(self.at),
+            "learned": self.learned,
+        }
+
 
 def shadow_price(state: BudgetState | None, target: DailyTarget, now: PlanTime) -> float:
     """The price of a unit now: subtract it from the priority, times the units an action spends.
@@ -116,8 +135,12 @@ def units_left(state: BudgetState | None, target: DailyTarget, now: PlanTime) ->
     """Units that may still be spent today; ``inf`` without a maximum."""
     if target.at_most is None:
         return math.inf
-    spent = 0.0 if state is None or state.day < now.day else state.spent
-    return max(0.0, target.at_most - spent)
+    return max(0.0, target.at_most - spent_today(state, now))
+
+
+def spent_today(state: BudgetState | None, now: PlanTime) -> float:
+    """Units that were spent on the day of ``now``."""
+    return 0.0 if state is None or state.day < now.day else state.spent
 
 
 def fits(
@@ -185,6 +208,13 @@ def after_spending(
         at=max(now.at, state.at),
         learned=learned,
     )
+
+
+def after_counting(state: BudgetState | None, now: PlanTime, amount: float) -> BudgetState:
+    """The state after ``amount`` units were spent of what has no price."""
+    spent, before = spent_today(state, now) + amount, state or now
+    day, at = max(now.day, before.day), max(now.at, before.at)
+    return BudgetState(day, spent, price=0.0, at=at, learned=0.0)
 
 
 def _state_today(

@@ -115,7 +115,8 @@ def test_a_free_action_draws_on_no_budget(pacer):
 
 def test_only_what_is_still_drawn_on_is_asked_for(pacer):
     two = pacer(discount={"volume": {"at_most": 3}}, talk_plus={"volume": {"at_most": 3}})
-    assert two.names(np.array([False, True, False])) == ["actions.talk_plus.volume"]
+    name = "actions.talk_plus.volume"
+    assert two.names(np.array([False, True, False])) == [name, f"{name}#random"]
 
 
 def test_over_a_day_decisions_stop_at_the_volume_and_not_before(catalog, toy_domain, ledger):
