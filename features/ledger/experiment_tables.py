@@ -72,10 +72,12 @@ simulated_clock = sa.Table(
     sa.Column("settles_done", sa.BigInteger, nullable=False),
     sa.Column("settled_until", UtcMicros),
 )
-# The last request to settle for which a part of the server, such as the learner, did its work.
+# The last request to settle for which a part of the server, such as the learner, did its work, and
+# the simulated time by which it did.
 settled_parts = sa.Table(
     "settled_parts",
     metadata,
     sa.Column("part", TEXT, primary_key=True),
     sa.Column("settle", sa.BigInteger, nullable=False),
+    sa.Column("until", UtcMicros, nullable=False),
 )

@@ -4,13 +4,14 @@ It is one row of the ledger, read anew at each use. So the workers, the learner 
 of `nba` agree on the time. A ledger that has the row keeps a simulated clock for ever: what was
 done at simulated times must not be mixed with what is done at real ones.
 
-A request to set the clock may ask to *settle*: all that is due by then is to be done. Each part of
-the server, such as the learner, notes the number of the last such request for which it has done
-its work; `finish_settle` notes that all parts have.
+A request to set the clock may ask to *settle*: all that is due by then is to be done. Such requests
+have numbers. Each part of the server, such as the learner, notes the number of the last one for
+which it has done its work (`note_part`); `finish_settle` notes that all parts have.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import NamedTuple
 
@@ -25,7 +26,11 @@ from features.ledger.statements import Statement
 from features.settings import Settings
 
 KEY = "clock"
+# Parts of a server that settle, in their order; then each of its workers loads the new snapshot.
+FOLDED, LEARNED, SUMMED = "folded", "learned", "summed"
+POLL_S = 0.02  # between two looks at what is to settle; each takes some 0.1 ms
 _CLOCK = tables.simulated_clock.c
+_PART = settled_parts.c
 _MINE = _CLOCK.key == KEY
 _NOW = Statement(sa.select(_CLOCK.now).where(_MINE))
 _STATE = sa.select(
@@ -83,10 +88,24 @@ class SimulatedClock:
             return utc_now()
         return tables.from_micros(row[0])
 
+    def has_begun(self) -> bool:
+        """Say if there is anything to do at this time: somebody set it, or something happened.
+
+        An empty ledger may still be set back, so nothing should be noted as of its first time.
+        """
+        return self.state().was_set or self._ledger.read(newest_time) is not None
+
     def state(self) -> ClockState:
-        """Read the clock, and how far the parts have settled."""
+        """Read the clock, and how far the server has settled."""
         found = self._ledger.read(read_clock)
         return found or ClockState(utc_now(), False, 0, 0, None)
+
+    def state_of(self, parts: Iterable[str]) -> tuple[ClockState, list[str]]:
+        """Read the same, and those of some parts that a request to settle waits for."""
+        state = self.state()
+        if not state.is_settling:
+            return state, []
+        return state, self._ledger.read(lambda connection: unsettled(connection, state, parts))
 
 
 def clock_of(settings: Settings, ledger: Ledger) -> Clock:
@@ -141,28 +160,65 @@ def set_clock(connection: sa.Connection, now: datetime, settle: bool) -> ClockSt
             expected="the same or a later time, as the clock moves forward only",
             remedy="Send a later time, or start a server with another NBA_HOME.",
         )
-    asked = before.settles_asked + settle
-    after = before._replace(now=now, was_set=True, settles_asked=asked)
+    after = before._replace(now=now, was_set=True, settles_asked=before.settles_asked + settle)
+    if settle and after.settled_until is not None and after.settled_until >= now:
+        after = after._replace(settled_until=None)  # what came since then is to be done, too
     connection.execute(tables.simulated_clock.update().where(_MINE).values(after._asdict()))
     return after
 
 
-def note_part(connection: sa.Connection, part: str, settle: int) -> None:
-    """Note that a part of the server has done its work for a request to settle."""
-    tables.upsert(connection, settled_parts, [{"part": part, "settle": settle}])
+def parts_of(workers: int) -> list[str]:
+    """Name the parts of a server that settle."""
+    return [FOLDED, LEARNED, SUMMED, *(worker_part(index + 1) for index in range(workers))]
 
 
-def read_parts(connection: sa.Connection) -> dict[str, int]:
-    """Read the last request to settle for which each part has done its work."""
-    rows = connection.execute(sa.select(settled_parts))
-    return {row.part: row.settle for row in rows}
+def worker_part(index: int) -> str:
+    """Name the part of one worker, which loads the new snapshot; the first has the index 1."""
+    return f"worker {index}"
 
 
-def finish_settle(connection: sa.Connection, settle: int, until: datetime) -> None:
-    """Note that a request to settle is met: everything due by ``until`` is done."""
-    values = {"settles_done": settle, "settled_until": until}
-    later = _MINE & (_CLOCK.settles_done < settle)
-    connection.execute(tables.simulated_clock.update().where(later).values(values))
+def settle_due(connection: sa.Connection, part: str, after: Iterable[str] = ()) -> int | None:
+    """Return the number of the request for which a part has to settle; None: not now.
+
+    Parameters
+    ----------
+    after
+        Parts that settle before this one.
+    """
+    state = read_clock(connection)
+    if state is None or not state.is_settling:
+        return None
+    waits = unsettled(connection, state, [part, *after])
+    return state.settles_asked if waits == [part] else None
+
+
+def unsettled(connection: sa.Connection, state: ClockState, parts: Iterable[str]) -> list[str]:
+    """Name those of some parts that have not done their work for the last request to settle."""
+    rows = connection.execute(sa.select(_PART.part, _PART.settle))
+    done = {row.part: row.settle for row in rows}
+    return [part for part in parts if done.get(part, 0) < state.settles_asked]
+
+
+def note_part(connection: sa.Connection, part: str, settle: int, until: datetime) -> None:
+    """Note that a part has done what was due by a time, for a request to settle."""
+    row = {"part": part, "settle": settle, "until": until}
+    tables.upsert(connection, settled_parts, [row])
+
+
+def finish_settle(connection: sa.Connection, parts: Iterable[str]) -> bool:
+    """Note that the last request to settle is met; False if one of the parts has work to do."""
+    state, names = read_clock(connection), [*parts]
+    if state is None or not state.is_settling or unsettled(connection, state, names):
+        return False
+    until = sa.select(sa.func.min(_PART.until)).where(_PART.part.in_(names))
+    values = {
+        "settles_done": state.settles_asked,
+        "settled_until": connection.execute(until).scalar_one(),
+    }
+    same = _MINE & (_CLOCK.settles_asked == state.settles_asked)
+    return (
+        connection.execute(tables.simulated_clock.update().where(same).values(values)).rowcount > 0
+    )
 
 
 def newest_time(connection: sa.Connection) -> datetime | None:

@@ -84,8 +84,8 @@ class StatePublisher:
             remedy="The events are kept. Send them again later.",
         )
 
-    async def show_backlog(self, now: datetime) -> int:
-        """Show all states that wait; return their number.
+    async def show_backlog(self, now: datetime, pause_s: float = PAUSE_S) -> int:
+        """Show all states that wait, with pauses between the steps; return their number.
 
         Raises
         ------
@@ -96,14 +96,14 @@ class StatePublisher:
         while keys := await self._ledger.read_async(waiting_keys):
             await self.show(keys, now, together=1)  # callers do not wait for many
             count += len(keys)
-            await asyncio.sleep(PAUSE_S)
-        await self._relocate()
+            await asyncio.sleep(pause_s)
+        await self._relocate(pause_s)
         return count
 
-    async def _relocate(self) -> None:
+    async def _relocate(self, pause_s: float) -> None:
         """Move the rows of merged and split customers (`relocation`), in small steps."""
         while await self._ledger.write(partial(relocate_some, rows=ROWS_MOVED), begun=True):
-            await asyncio.sleep(PAUSE_S)
+            await asyncio.sleep(pause_s)
 
     def close(self) -> None:
         """Stop folding; a history that was begun is left to the next start."""

@@ -85,7 +85,9 @@ class RetentionPolicy:
     def is_due(self, now: datetime) -> bool:
         """Return whether retention was not applied in the last `EVERY`."""
         last = self.ledger.read(lambda connection: tables.get_meta(connection, DONE_AT))
-        return last is None or datetime.fromisoformat(last) <= now - EVERY
+        if last is None:
+            return True
+        return not now - EVERY < datetime.fromisoformat(last) <= now  # the clock may be set back
 
     def prune(
         self,

@@ -73,6 +73,7 @@ class Readiness(BaseModel):
     status: Literal["starting", "not ready", "degraded", "ready"]
     degraded: list[str] = []
     models: dict[str, str | None] = {}
-    clock: Literal["simulated"] | None = None  # with the next two, if it is simulated
+    clock: Literal["simulated"] | None = None  # with the next three, if it is simulated
     now: AwareDatetime | None = None
     settled_until: AwareDatetime | None = None
+    settling: list[str] = []  # parts of the server that a request to settle waits for

@@ -14,11 +14,16 @@ from features.ledger.ledger import Ledger
 from serving.journeys.process import PROBLEM
 from serving.learn.child_process import ChildProcess
 
-OLD = timedelta(minutes=5)  # data of journeys that are older are a problem
+OLD = timedelta(minutes=5)
 
 
 class JourneysWatch:
     """Looks after the journeys of one server; only its first worker keeps the process.
+
+    Parameters
+    ----------
+    old : timedelta
+        Journeys that were counted longer ago are a problem.
 
     Attributes
     ----------
@@ -26,8 +31,8 @@ class JourneysWatch:
         One sentence for each, as of the last look.
     """
 
-    def __init__(self, ledger: Ledger, folder: Path) -> None:
-        self._ledger, self._folder = ledger, folder
+    def __init__(self, ledger: Ledger, folder: Path, old: timedelta = OLD) -> None:
+        self._ledger, self._folder, self._old = ledger, folder, old
         self._process = ChildProcess("journeys", "serving.journeys.process")
         self.problems: list[str] = []
 
@@ -43,7 +48,7 @@ class JourneysWatch:
             found.append(f"journeys: {elsewhere}")
         if state is not None:
             as_of = tables.from_micros(state.as_of_us)
-            if now - as_of > OLD:
+            if now - as_of > self._old:
                 minutes = (now - as_of) // timedelta(minutes=1)
                 found.append(f"journeys: counted up to {minutes:,} minutes ago")
         if recounted is not None and recounted.differences:

@@ -99,6 +99,15 @@ class LearnerMaintenance:
             self._next_version_s = now_s + self._every_s
             self._log_what_is_new()
 
+    def finish_trees(self, now: datetime) -> None:
+        """Wait for trees that are fitted, and fit those that are due; takes seconds."""
+        if self._trees is None and self._learner.wants_trees():
+            self._trees = self._pool.submit(self._learner.fit_trees)
+        if self._trees is not None:
+            done, self._trees = self._trees, None
+            self._learner.adopt_trees(done.result(), now)
+            log.info("Trees were fitted again")
+
     def _keep_checkpoints(self, now: datetime, now_s: float) -> None:
         """Write a checkpoint every minute, and soon after a customer was forgotten."""
         if self._checkpoint is not None and self._checkpoint.done():

@@ -13,6 +13,7 @@ import logging
 import signal
 import threading
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from threadpoolctl import threadpool_limits
@@ -21,7 +22,15 @@ from features.clock import Clock, monotonic_s
 from features.journeys.model_input import ModelInput
 from features.journeys.personas.persona_conditions import open_domain
 from features.ledger.ledger import Ledger
-from features.ledger.simulated_clock import clock_of
+from features.ledger.simulated_clock import (
+    FOLDED,
+    LEARNED,
+    POLL_S,
+    SimulatedClock,
+    clock_of,
+    note_part,
+    settle_due,
+)
 from features.private_files import protect_process
 from features.settings import Settings, load_settings
 from serving.catalog.catalog_file import CatalogFile
@@ -87,7 +96,7 @@ def run(settings: Settings, champion: tuple[str, Path] | None = None) -> None:
         threading.Thread(target=_open, args=(registry,), daemon=True).start()
         log_version, every_s = log_to_registry(registry, domain), settings.version_every_s
         maintenance = LearnerMaintenance(learner, log_version, every_s, monotonic_s())
-        rounds = Rounds(learner, maintenance, catalog_file, settings, clock)
+        rounds = rounds_of(learner, maintenance, catalog_file, settings, clock)
         ended = _told_to_end()
         while not ended.is_set():
             try:
@@ -95,7 +104,7 @@ def run(settings: Settings, champion: tuple[str, Path] | None = None) -> None:
             except Exception:  # a locked database or a full disk passes; learning must go on
                 log.exception("This round of learning failed; trying again")
                 pause_s = settings.learn_every_s
-            ended.wait(pause_s)
+            rounds.wait(ended, pause_s)
         if (write := learner.checkpoint()) is not None:  # the next start has no step to repeat
             write()
 
@@ -138,6 +147,71 @@ class Rounds:
             self._next_publish_s = began_s + max(settings.learn_every_s, took_s / PUBLISHING)
         self._maintenance.check(self._clock(), monotonic_s(), more)
         return 0.0 if more else settings.learn_every_s
+
+    def wait(self, ended: threading.Event, pause_s: float) -> None:
+        """Wait for the next round, or until the process is told to end."""
+        ended.wait(pause_s)
+
+
+class SimulatedRounds(Rounds):
+    """Runs the rounds by a simulated clock: what is due by a request to settle is learned at once.
+
+    Then all is published, with the trees that are due.
+    """
+
+    def __init__(
+        self,
+        learner: Learner,
+        maintenance: LearnerMaintenance,
+        catalog_file: CatalogFile,
+        settings: Settings,
+        clock: SimulatedClock,
+    ) -> None:
+        super().__init__(learner, maintenance, catalog_file, settings, clock)
+        self._simulated = clock
+        self._has_begun = False
+
+    def run_one(self) -> float:
+        """Run a round, or settle; return the pause before the next one in seconds."""
+        self._has_begun = self._has_begun or self._simulated.has_begun()
+        if not self._has_begun:  # the first time of an empty ledger may still be set back
+            return self._settings.learn_every_s
+        settle = self._due()
+        return super().run_one() if settle is None else self._settle(settle)
+
+    def wait(self, ended: threading.Event, pause_s: float) -> None:
+        """Wait for the next round, until it is time to settle, or the process is told to end."""
+        ends_s = monotonic_s() + pause_s
+        while (left_s := ends_s - monotonic_s()) > 0 and not ended.wait(min(left_s, POLL_S)):
+            with suppress(Exception):  # the next round meets the same failure, and logs it
+                if self._due() is not None:
+                    return
+
+    def _due(self) -> int | None:
+        read = partial(settle_due, part=LEARNED, after=(FOLDED,))
+        return self._learner.ledger.read(read)
+
+    def _settle(self, settle: int) -> float:
+        learner, now = self._learner, self._clock()
+        while learner.learn(now):
+            pass
+        self._maintenance.finish_trees(now)
+        learner.publish(now)
+        learner.ledger.write_now(lambda c: note_part(c, LEARNED, settle, now))
+        return self._settings.learn_every_s
+
+
+def rounds_of(
+    learner: Learner,
+    maintenance: LearnerMaintenance,
+    catalog_file: CatalogFile,
+    settings: Settings,
+    clock: Clock,
+) -> Rounds:
+    """Make the rounds that go by this clock."""
+    if isinstance(clock, SimulatedClock):
+        return SimulatedRounds(learner, maintenance, catalog_file, settings, clock)
+    return Rounds(learner, maintenance, catalog_file, settings, clock)
 
 
 def _told_to_end() -> threading.Event:

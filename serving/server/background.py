@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
@@ -18,15 +19,15 @@ from features.analytics.upkeep.kept_state import FOLDER
 from features.clock import monotonic_s
 from features.customers.consents import opt_out_sentence
 from features.customers.merge_candidates import count_open
+from features.ledger.simulated_clock import POLL_S, SimulatedClock
 from features.private_files import open_to_others
-from features.rewards.reward_steps import RewardRules, sum_rewards
 from features.settings import Settings
 from features.states.set_aside import read_set_aside, set_aside_sentence, try_again
 from serving.access.gate import AccessControl
 from serving.audit.archive import keep_catalog
 from serving.catalog.compiled_catalog import CompiledCatalog
 from serving.decide.decision_setup import DecisionSetup
-from serving.journeys.watch import JourneysWatch
+from serving.journeys.watch import OLD, JourneysWatch
 from serving.learn.lag import lag_sentence, read_lag
 from serving.learn.process import LearnerProcess
 from serving.learn.set_aside import learner_set_aside_sentence, read_learner_set_aside
@@ -36,6 +37,8 @@ from serving.server.components import Components
 from serving.server.deletion import DeletionThreads
 from serving.server.disk import DiskWatch
 from serving.server.settling.clock import clock_fields
+from serving.server.settling.sums import RewardSums
+from serving.server.settling.workers import WorkerSettling, WorkOfSettling
 from serving.server.work_pools import WorkPool
 
 log = logging.getLogger(__name__)
@@ -44,10 +47,10 @@ LEDGER_EVERY_S, LEDGER_WITHIN_S = 5.0, 10.0
 CATALOG_EVERY_S, ERASURES_EVERY_S = 1.0, 1.0
 DISK_EVERY_S, RETENTION_EVERY_S = 5.0, 60.0
 LAG_EVERY_S = 5.0
-THREADS = 9  # one for each task that uses them: each waits for its own work only
+THREADS = 10  # one for each task that uses them: each waits for its own work only
 KEYS_EVERY_S = 2.0  # a revoked key is refused within 5 s
 JOURNEYS_EVERY_S = 5.0
-REWARDS_EVERY_S, BETWEEN_STEPS_S = 5.0, 0.05  # a step of rewards takes some 0.01 s
+REWARDS_EVERY_S = 5.0
 
 
 class BackgroundTasks:
@@ -72,12 +75,25 @@ class BackgroundTasks:
         self._set_aside = ""  # customers whose past cannot be folded, as a sentence
         self._learning: list[str] = []  # what the learner is behind with, and what it leaves out
         self._tried_again = False  # to fold them, at the start
-        self._reward_rules: RewardRules | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._threads = WorkPool("background tasks", THREADS, most_waiting=THREADS)
         self._deletion = DeletionThreads(components.erasure, components.retention, components.clock)
         self._disks = DiskWatch(settings)
-        self._journeys = JourneysWatch(components.ledger, settings.home / FOLDER)
+        self._sums = RewardSums(components.engine, self._threads)
+        self._is_simulated = isinstance(components.clock, SimulatedClock)
+        old = timedelta.max if self._is_simulated else OLD  # days may pass between two refreshes
+        self._journeys = JourneysWatch(components.ledger, settings.home / FOLDER, old)
+        self._settling = WorkerSettling(
+            components.ledger,
+            components.clock,
+            index=bentoml.server_context.worker_index or 1,
+            workers=settings.workers,
+            work=WorkOfSettling(
+                fold=(self._fold_at_once,),
+                total=(self._deletion.settle, partial(self._sums.sum, pause_s=0.0)),
+                load=(self._load_snapshot,),
+            ),
+        )
 
     def start(self) -> None:
         """Start the tasks; needs a running event loop."""
@@ -96,6 +112,7 @@ class BackgroundTasks:
             (REWARDS_EVERY_S, self._sum_rewards),
             (KEYS_EVERY_S, self._refresh_keys),
             *([(JOURNEYS_EVERY_S, self._keep_journeys)] if self._settings.journeys else []),
+            *([(POLL_S, self._settling.look)] if self._is_simulated else []),
         )
         self._tasks = [asyncio.create_task(_repeat(pause_s, task)) for pause_s, task in tasks]
 
@@ -130,7 +147,7 @@ class BackgroundTasks:
         status = "degraded" if degraded else "ready"
         versions = dict(self._components.engine.setup.models.versions)
         found = {"status": status, "degraded": degraded, "models": versions}
-        return 200, found | clock_fields(self._components.clock)
+        return 200, found | clock_fields(self._components.clock, self._settings.workers)
 
     @property
     def degraded(self) -> list[str]:
@@ -194,11 +211,18 @@ class BackgroundTasks:
         undecided = await self._threads.run(parts.ledger.read, count_open)
         monitoring.MERGE_CANDIDATES_OPEN.set(undecided)
 
+    async def _fold_at_once(self) -> None:
+        parts = self._components
+        await parts.ingest.publisher.show_backlog(parts.clock(), pause_s=0.0)
+
     async def _refresh_snapshot(self) -> None:
         """Keep the learner running, and use the newest snapshot that it has published."""
         if self._settings.learner and self._is_first_worker:
             champion = self._components.model_watcher.champion_files
             self._learner.keep_alive(monotonic_s(), champion)
+        await self._load_snapshot()
+
+    async def _load_snapshot(self) -> None:
         await self._threads.run(self._components.model_watcher.refresh_snapshot)
         self._use_current_models()
 
@@ -211,7 +235,8 @@ class BackgroundTasks:
         monitoring.set_learner_lag(lag)
         monitoring.LEARNER_SET_ASIDE.set(count)
         problem = await read(read_learner_problem)
-        told = (lag_sentence(lag), learner_set_aside_sentence(count, some), problem)
+        behind = "" if self._is_simulated else lag_sentence(lag)  # `settling` says it then
+        told = (behind, learner_set_aside_sentence(count, some), problem)
         self._learning = [one for one in told if one] if self._settings.learner else []
 
     async def _keep_journeys(self) -> None:
@@ -246,17 +271,8 @@ class BackgroundTasks:
         return DecisionSetup(compiled, parts.model_watcher.current, parts.engine.model_input)
 
     async def _sum_rewards(self) -> None:
-        """Sum the rewards that lift reads, in steps that leave time to decisions between them."""
-        parts = self._components
-        if not self._is_first_worker:
-            return
-        more = True
-        while more:
-            catalog = parts.engine.setup.compiled.catalog
-            if self._reward_rules is None or self._reward_rules.catalog is not catalog:
-                self._reward_rules = RewardRules.of(catalog, parts.engine.domain)
-            more = await self._threads.run(sum_rewards, parts.ledger, self._reward_rules)
-            await asyncio.sleep(BETWEEN_STEPS_S)
+        if self._is_first_worker:
+            await self._sums.sum()
 
 
 async def _repeat(pause_s: float, task: Callable[[], Awaitable[None]]) -> None:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from contextlib import suppress
 
 from features.clock import Clock
 from features.errors import InvalidSetting
 from features.ingest.erasure import Erasure
+from features.ledger.simulated_clock import SimulatedClock
 from features.store.retention import RetentionPolicy, pruning_lock
 from serving.server.work_pools import WorkPool
 
 PAUSE_S = 0.1  # after each transaction of retention: 1,000 records a second at most
+RETRY_S = 0.05  # while another process applies retention
 
 
 class DeletionThreads:
@@ -24,6 +27,7 @@ class DeletionThreads:
         self._erasure = erasure
         self._retention = retention
         self._clock = clock
+        self._pause_s = 0.0 if isinstance(clock, SimulatedClock) else PAUSE_S
         self._stopping = threading.Event()
         self._files = WorkPool("erasures", threads=1, most_waiting=1)
         self._records = WorkPool("retention", threads=1, most_waiting=1)
@@ -35,6 +39,12 @@ class DeletionThreads:
     async def apply_retention(self) -> None:
         """Remove old records if that was not done today."""
         await self._records.run(self._prune)
+
+    async def settle(self) -> None:
+        """Remove old records by now, and wait for another process that does."""
+        while await self._records.run(self._retention.is_due, self._clock()):
+            await self.apply_retention()
+            await asyncio.sleep(RETRY_S)
 
     def stop(self) -> None:
         """Stop after the transaction, or the file, that is being written."""
@@ -49,4 +59,4 @@ class DeletionThreads:
                 self._retention.prune(now, after_step=self._goes_on)
 
     def _goes_on(self) -> bool:
-        return not self._stopping.wait(PAUSE_S)
+        return not self._stopping.wait(self._pause_s)

@@ -7,7 +7,7 @@ from typing import Any
 from features.clock import Clock
 from features.errors import InvalidRequest
 from features.ledger.ledger import Ledger
-from features.ledger.simulated_clock import SimulatedClock, set_clock
+from features.ledger.simulated_clock import SimulatedClock, parts_of, set_clock
 from serving.contract.clock import ClockAnswer, ClockRequest
 
 
@@ -29,14 +29,15 @@ async def move_clock(request: ClockRequest, ledger: Ledger, clock: Clock) -> Clo
     return ClockAnswer(now=state.now, settling=state.is_settling, settled_until=state.settled_until)
 
 
-def clock_fields(clock: Clock) -> dict[str, Any]:
+def clock_fields(clock: Clock, workers: int) -> dict[str, Any]:
     """Return what `/readyz` says about a simulated clock; nothing about the real one."""
     if not isinstance(clock, SimulatedClock):
         return {}
-    state = clock.state()
+    state, waits = clock.state_of(parts_of(workers))
     until = state.settled_until
     return {
         "clock": "simulated",
         "now": state.now.isoformat(),
         "settled_until": until.isoformat() if until else None,
+        "settling": waits,
     }

@@ -9,16 +9,19 @@ import pytest
 from features.clock import utc_now
 from features.errors import InvalidRequest, InvalidSetting
 from features.ledger import tables
+from features.ledger.ledger import Ledger
 from features.ledger.simulated_clock import (
+    ClockState,
     SimulatedClock,
     check_clock,
     clock_of,
     finish_settle,
     newest_time,
     note_part,
+    parts_of,
     read_clock,
-    read_parts,
     set_clock,
+    settle_due,
 )
 from features.settings import load_settings
 
@@ -80,32 +83,71 @@ def test_the_clock_begins_at_the_newest_time_of_the_ledger_and_is_not_set_before
         ledger.write_now(lambda c: set_clock(c, MARCH - DAY, settle=False))
 
 
-@both
-def test_each_request_to_settle_has_a_number_and_is_met_once(ledger):
-    clock = SimulatedClock(ledger)
-    assert not clock.state().is_settling
-    first = ledger.write_now(lambda c: set_clock(c, MARCH, settle=True))
-    second = ledger.write_now(lambda c: set_clock(c, MARCH, settle=True))
-    assert (first.settles_asked, second.settles_asked) == (1, 2) and second.is_settling
-    ledger.write_now(lambda c: finish_settle(c, 1, MARCH))
-    assert clock.state().is_settling and clock.state().settled_until == MARCH
-    ledger.write_now(lambda c: finish_settle(c, 2, MARCH))
-    ledger.write_now(lambda c: finish_settle(c, 1, MARCH - DAY))  # one who comes late
-    assert not clock.state().is_settling and clock.state().settled_until == MARCH
+def ask(ledger: Ledger, now: datetime, settle: bool = True) -> ClockState:
+    return ledger.write_now(lambda c: set_clock(c, now, settle))
 
 
-def test_setting_the_clock_without_settle_leaves_an_earlier_request_to_settle(ledger):
-    clock = SimulatedClock(ledger)
-    ledger.write_now(lambda c: set_clock(c, MARCH, settle=True))
-    ledger.write_now(lambda c: set_clock(c, MARCH + DAY, settle=False))
-    assert clock.state().is_settling and clock() == MARCH + DAY
+def note(ledger: Ledger, part: str, settle: int, until: datetime) -> bool:
+    """Note the work of one part; say if all is done then."""
+    ledger.write_now(lambda c: note_part(c, part, settle, until))
+    return ledger.write_now(lambda c: finish_settle(c, PARTS))
+
+
+PARTS = parts_of(workers=1)
 
 
 @both
-def test_each_part_notes_the_last_request_for_which_it_has_done_its_work(ledger):
-    for part, settle in (("learner", 1), ("sums", 1), ("learner", 2)):
-        ledger.write_now(lambda c, part=part, settle=settle: note_part(c, part, settle))
-    assert ledger.read(read_parts) == {"learner": 2, "sums": 1}
+def test_a_request_to_settle_is_met_when_all_parts_have_done_their_work(ledger):
+    clock = SimulatedClock(ledger)
+    ask(ledger, MARCH)
+    assert PARTS == ["folded", "learned", "summed", "worker 1"]
+    assert clock.state_of(PARTS)[1] == PARTS
+    done = [note(ledger, part, 1, MARCH) for part in PARTS]
+    assert done == [False, False, False, True]
+    assert clock.state() == ClockState(MARCH, True, 1, 1, MARCH)
+    assert clock.state_of(PARTS)[1] == []
+
+
+def test_work_for_an_earlier_request_does_not_meet_a_later_one(ledger):
+    """What came between the two requests is to be done, too, though the time is the same."""
+    clock = SimulatedClock(ledger)
+    for _ in range(2):
+        ask(ledger, MARCH)
+    assert not any(note(ledger, part, 1, MARCH) for part in PARTS)
+    assert clock.state().is_settling
+    assert [note(ledger, part, 2, MARCH) for part in PARTS][-1]
+    assert ask(ledger, MARCH).settled_until is None  # anew
+    assert ask(ledger, MARCH, settle=False).is_settling
+
+
+def test_all_is_settled_up_to_the_earliest_time_of_the_parts(ledger):
+    """The clock was set to another day, without settling, while the parts were at work."""
+    clock = SimulatedClock(ledger)
+    ask(ledger, MARCH)
+    ask(ledger, MARCH + DAY, settle=False)
+    for part in PARTS:
+        note(ledger, part, 1, MARCH if part == "learned" else MARCH + DAY)
+    assert clock.state().settled_until == MARCH and clock() == MARCH + DAY
+
+
+def test_a_part_settles_after_those_before_it_and_once(ledger):
+    SimulatedClock(ledger)
+
+    def due(part: str, *after: str) -> int | None:
+        return ledger.read(lambda c: settle_due(c, part, after))
+
+    assert due("learned", "folded") is None  # nobody has asked
+    ask(ledger, MARCH)
+    assert due("folded") == 1 and due("learned", "folded") is None
+    note(ledger, "folded", 1, MARCH)
+    assert due("folded") is None and due("learned", "folded") == 1
+
+
+def test_a_clock_has_begun_when_it_was_set_or_something_has_happened(ledger):
+    clock = SimulatedClock(ledger)
+    assert not clock.has_begun()
+    ledger.write_now(lambda c: tables.insert_new(c, tables.events, [seen(MARCH)]))
+    assert clock.has_begun()
 
 
 def test_a_ledger_goes_by_the_real_clock_until_one_has_simulated_it(ledger):
