@@ -33,7 +33,7 @@ SUITES = {
     "training": ["models", "bandit", "evaluation", "simulation", "pipeline"],
     "serving": [
         *("contract", "catalog", "policies", "models", "learn"),
-        *("decide", "audit", "journeys", "access", "server", "cli", "console"),
+        *("decide", "guardrails", "audit", "journeys", "access", "server", "cli", "console"),
     ],
 }
 AT_ROOT = {

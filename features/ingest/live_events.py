@@ -26,6 +26,7 @@ from features.ingest.append_events import append_events
 from features.ingest.ingest_result import AppendedEvents, IngestResult, Rejection, not_visible
 from features.journeys.events import Event, parse_event
 from features.ledger.ledger import Ledger
+from features.outcomes.harm_marks import HarmEvents, mark_harm
 from features.rewards.event_days import EventRules, mark_events
 from features.states.journey_states import JourneyStates
 from features.states.publishing import OnlineStore
@@ -54,6 +55,8 @@ class Ingest:
     purposes
         Returns the purposes of the catalogue of now: a consent for another one is refused. Without
         a catalogue there are none.
+    harm
+        Returns the events that the guardrails of the catalogue of now count.
     """
 
     def __init__(
@@ -63,10 +66,12 @@ class Ingest:
         domain: Domain,
         states: JourneyStates,
         purposes: Callable[[], Collection[str]] = tuple,
+        harm: Callable[[], HarmEvents] = HarmEvents,
     ) -> None:
         self._ledger = ledger
         self._domain = domain
         self._purposes = purposes
+        self._harm = harm
         self._normalizer = KeyNormalizer(domain)
         self._event_rules = EventRules.of(domain)
         self._states = states
@@ -200,6 +205,7 @@ class Ingest:
         places = list(events)
         done = append_events(connection, self._normalizer, list(events.values()), now)
         mark_events(connection, self._event_rules, done.new_events)
+        mark_harm(connection, self._harm(), done.new_events, now)
         touched = self._restating.after_changes(
             connection, done.merges, done.reassigned, done.new_events, now
         )

@@ -14,6 +14,7 @@ from features.journeys.model_input import ModelInput
 from features.journeys.personas.persona_conditions import open_domain
 from features.ledger.ledger import Ledger
 from features.ledger.simulated_clock import check_clock, clock_of
+from features.outcomes.harm_marks import HarmEvents
 from features.settings import Settings
 from features.states.former_spellings import link_former_spellings
 from features.states.journey_states import JourneyStates
@@ -25,6 +26,7 @@ from serving.catalog.catalog_file import CatalogFile
 from serving.decide.customer_inputs import OnlineFeatures
 from serving.decide.decision_setup import DecisionSetup
 from serving.decide.engine import Engine
+from serving.guardrails.watch import GuardrailWatch
 from serving.models.watcher import ModelWatcher
 from training.params import load_params
 from training.pipeline.registry import Registry
@@ -62,10 +64,12 @@ class Components:
         )
         self.model_watcher.refresh()
         self.archive = Archive(self.registry, self.ledger, domain, params)
-        setup = DecisionSetup(compiled, self.model_watcher.current, model_input)
+        self.guardrails = GuardrailWatch(self.ledger, domain)
+        stops = self.guardrails.refresh()
+        setup = DecisionSetup(compiled, self.model_watcher.current, model_input, stops)
         self.engine = Engine(domain, model_input, self.features, self.ledger, setup)
         states = JourneyStates(model_input.fold, self.features.state)
-        self.ingest = Ingest(self.ledger, self.features, domain, states, self._purposes)
+        self.ingest = Ingest(self.ledger, self.features, domain, states, self._purposes, self._harm)
         self.attributes = LiveAttributes(self.ledger, self.ingest.publisher, domain, states)
         self.erasure = Erasure(
             self.ledger,
@@ -79,6 +83,10 @@ class Components:
     def _purposes(self) -> Collection[str]:
         """Name the purposes of the catalogue that decides now."""
         return self.engine.setup.compiled.catalog.purposes
+
+    def _harm(self) -> HarmEvents:
+        """Name the events that the guardrails of the catalogue that decides now count."""
+        return HarmEvents.of(self.engine.setup.compiled.catalog, self.engine.domain)
 
     def close(self) -> None:
         """Finish what is being written to the ledger, and close it."""

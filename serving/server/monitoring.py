@@ -9,6 +9,7 @@ from prometheus_client import Counter, Gauge, Histogram
 from features.ingest.ingest_result import IngestResult
 from serving.contract.decisions import Decision
 from serving.learn.lag import MOST_COUNTED, LearnerLag
+from serving.policies.stopped_actions import Stops
 from serving.server.disk import DiskSpace
 
 DECISIONS = Counter("nba_decisions", "Actions chosen.", ["channel", "action", "arm", "known"])
@@ -57,6 +58,18 @@ LEARNER_SET_ASIDE = Gauge(
     "Decisions that the learner could not learn from, see /readyz.",
     multiprocess_mode="livemax",
 )
+GUARDRAIL_STOPPED = Gauge(
+    "nba_guardrail_stopped",
+    "1 while a guardrail has switched the action off.",
+    ["guardrail", "action"],
+    multiprocess_mode="livemax",
+)
+GUARDRAIL_E_VALUE = Gauge(
+    "nba_guardrail_e_value",
+    "Evidence that the action harms more than the guardrail allows; 1 is none.",
+    ["guardrail", "action"],
+    multiprocess_mode="livemax",
+)
 
 
 def count_decision(decision: Decision, channel: str) -> None:
@@ -85,3 +98,17 @@ def set_learner_lag(lag: LearnerLag) -> None:
     """Set how long, and how many, decisions wait for the learner."""
     LEARNER_LAG_S.set(lag.seconds)
     LEARNER_LAG_DECISIONS.set(lag.decisions)
+
+
+def set_stops(before: Stops, now: Stops) -> None:
+    """Set which actions guardrails have switched off."""
+    for name, stop in before.items():
+        GUARDRAIL_STOPPED.labels(stop.guardrail, name).set(0)
+    for name, stop in now.items():
+        GUARDRAIL_STOPPED.labels(stop.guardrail, name).set(1)
+
+
+def set_e_values(found: Mapping[tuple[str, str], float]) -> None:
+    """Set the e-value of each guardrail and action."""
+    for (guardrail, action), e_value in found.items():
+        GUARDRAIL_E_VALUE.labels(guardrail, action).set(e_value)
