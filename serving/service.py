@@ -25,28 +25,9 @@ from serving.access.gate import AccessControl, AccessMiddleware
 from serving.access.load_shedding import LoadShedding
 from serving.access.scopes import KeyScope, requires, scopes_of
 from serving.access.traffic_metrics import TrafficMetrics
+from serving.contract import customers, decisions
+from serving.contract import guardrails as guards
 from serving.contract.clock import ClockAnswer, ClockRequest
-from serving.contract.customers import (
-    AttributesAnswer,
-    AttributesRequest,
-    CustomerRequest,
-    CustomerView,
-    ForgetAnswer,
-    ForgetRequest,
-    LinkAnswer,
-    LinkRequest,
-    UnconfirmedAnswer,
-)
-from serving.contract.decisions import (
-    ActivateAnswer,
-    ActivateRequest,
-    DecideRequest,
-    Decision,
-    ExplainAnswer,
-    ExplainRequest,
-    ReplayAnswer,
-    ReplayRequest,
-)
 from serving.contract.events import EventsAnswer, EventsRequest, OutcomeAnswer, OutcomeRequest
 from serving.contract.journeys import JourneysAnswer, JourneysRequest
 from serving.contract.lift import LiftRequest, LiftView
@@ -104,7 +85,7 @@ class NextBestAction:
     @refuses(
         errors.InvalidRequest, errors.InvalidData, errors.CustomerForgotten, errors.DecisionConflict
     )
-    async def decide(self, request: DecideRequest, /) -> Decision:
+    async def decide(self, request: decisions.DecideRequest, /) -> decisions.Decision:
         """Choose the action, or the few actions, that serve this customer best now.
 
         The answer gives reasons, and the probability with which each action was chosen.
@@ -119,7 +100,7 @@ class NextBestAction:
     @bentoml.api(route="/v1/activate")
     @requires(KeyScope.DECIDE)
     @refuses(errors.DecisionUnknown, errors.DecisionConflict)
-    async def activate(self, request: ActivateRequest, /) -> ActivateAnswer:
+    async def activate(self, request: decisions.ActivateRequest, /) -> decisions.ActivateAnswer:
         """Activate a decision that was made with `"activate": false` and is shown now.
 
         The answer names the actions that may still be shown; the others are withdrawn.
@@ -130,7 +111,7 @@ class NextBestAction:
     @bentoml.api(route="/v1/explain")
     @requires(KeyScope.READ)
     @refuses(errors.DecisionUnknown, errors.NotRepeatable)
-    async def explain(self, request: ExplainRequest, /) -> ExplainAnswer:
+    async def explain(self, request: decisions.ExplainRequest, /) -> decisions.ExplainAnswer:
         """Return a past decision with the features, predictions and rules that led to it."""
         with errors_as_http(STATUSES):
             return await self.worker.explain(request)
@@ -138,7 +119,7 @@ class NextBestAction:
     @bentoml.api(route="/v1/replay")
     @requires(KeyScope.READ)
     @refuses(errors.DecisionUnknown, errors.NotRepeatable)
-    async def replay(self, request: ReplayRequest, /) -> ReplayAnswer:
+    async def replay(self, request: decisions.ReplayRequest, /) -> decisions.ReplayAnswer:
         """Decide once more from the record; say if the answer is the same, and if not, why."""
         with errors_as_http(STATUSES):
             return await self.worker.replay(request)
@@ -149,6 +130,21 @@ class NextBestAction:
         """Estimate what the policy earns more than the control group, with an interval."""
         with errors_as_http(STATUSES):
             return await self.worker.lift(request)
+
+    @bentoml.api(route="/v1/guardrails")
+    @requires(KeyScope.READ)
+    async def guardrails(self, request: guards.GuardrailsRequest, /) -> guards.GuardrailsView:
+        """Return the guardrails with their tests, and the actions that they have switched off."""
+        with errors_as_http(STATUSES):
+            return await self.worker.guardrails(request)
+
+    @bentoml.api(route="/v1/guardrails/lift")
+    @requires(KeyScope.ADMIN)
+    @refuses(errors.InvalidRequest)
+    async def lift_stop(self, request: guards.LiftStopRequest, /) -> guards.LiftStopAnswer:
+        """Offer an action again that a guardrail has switched off; its test begins anew."""
+        with errors_as_http(STATUSES):
+            return await self.worker.lift_stop(request)
 
     @bentoml.api(route="/v1/journeys")
     @requires(KeyScope.READ)
@@ -188,7 +184,7 @@ class NextBestAction:
     @bentoml.api(route="/v1/link")
     @requires(KeyScope.ADMIN)
     @refuses(errors.InvalidData, errors.CustomerForgotten, errors.NotVisible)
-    async def link(self, request: LinkRequest, /) -> LinkAnswer:
+    async def link(self, request: customers.LinkRequest, /) -> customers.LinkAnswer:
         """Link two keys of one person: histories are merged; a device goes to the customer."""
         with errors_as_http(STATUSES):
             return await self.worker.link(request)
@@ -196,7 +192,7 @@ class NextBestAction:
     @bentoml.api(route="/v1/unlink")
     @requires(KeyScope.ADMIN)
     @refuses(errors.InvalidData, errors.IdentityUnknown, errors.NotVisible)
-    async def unlink(self, request: LinkRequest, /) -> LinkAnswer:
+    async def unlink(self, request: customers.LinkRequest, /) -> customers.LinkAnswer:
         """Undo a link: each customer gets back the events of their own identifiers."""
         with errors_as_http(STATUSES):
             return await self.worker.unlink(request)
@@ -204,7 +200,9 @@ class NextBestAction:
     @bentoml.api(route="/v1/attributes")
     @requires(KeyScope.WRITE)
     @refuses(errors.InvalidData, errors.CustomerForgotten, errors.NotVisible)
-    async def attributes(self, request: AttributesRequest, /) -> AttributesAnswer:
+    async def attributes(
+        self, request: customers.AttributesRequest, /
+    ) -> customers.AttributesAnswer:
         """Bring attributes of a customer up to date; the next decision reads them."""
         with errors_as_http(STATUSES):
             return await self.worker.attributes(request)
@@ -234,7 +232,7 @@ class NextBestAction:
     @bentoml.api(route="/v1/customer")
     @requires(KeyScope.READ)
     @refuses(errors.InvalidRequest, errors.InvalidData, errors.CustomerForgotten)
-    async def customer(self, request: CustomerRequest, /) -> CustomerView:
+    async def customer(self, request: customers.CustomerRequest, /) -> customers.CustomerView:
         """Return one customer: identifiers, attributes, journeys, timeline and predictions."""
         with errors_as_http(STATUSES):
             return await self.worker.customer(request)
@@ -243,16 +241,16 @@ class NextBestAction:
     @requires(KeyScope.PRIVACY)
     @refuses(
         *(errors.InvalidData, errors.IdentityUnknown, errors.CustomerForgotten),
-        bodies={HTTPStatus.CONFLICT: UnconfirmedAnswer},
+        bodies={HTTPStatus.CONFLICT: customers.UnconfirmedAnswer},
     )
-    async def forget(self, request: ForgetRequest, /) -> ForgetAnswer:
+    async def forget(self, request: customers.ForgetRequest, /) -> customers.ForgetAnswer:
         """Erase a customer everywhere, and refuse them until they are readmitted.
 
         Files are cleaned in the background; ask with the `erasure_id` whether they are done.
         """
         with errors_as_http(STATUSES):
             answer = await self.worker.forget(request)
-        if isinstance(answer, ForgetAnswer):
+        if isinstance(answer, customers.ForgetAnswer):
             return answer
         sent: Any = Response(answer.model_dump_json(), 409, media_type="application/json")
         return sent  # type: ignore[no-any-return]
@@ -261,7 +259,7 @@ class NextBestAction:
 
         @bentoml.api(route="/v1/noop")
         @requires(KeyScope.DECIDE)
-        async def noop(self, request: DecideRequest, /) -> dict[str, Any]:
+        async def noop(self, request: decisions.DecideRequest, /) -> dict[str, Any]:
             """Answer nothing: the server's own cost, which `make bench-decide` divides by."""
             return {}
 

@@ -21,7 +21,8 @@ RETRY_AFTER_S = 1
 # Slow requests, which wait in the pools of `serving.server.work_pools`; each pool has a bound.
 IN_POOLS = frozenset(
     (
-        *("/v1/customer", "/v1/explain", "/v1/forget", "/v1/journeys", "/v1/lift"),
+        *("/v1/customer", "/v1/explain", "/v1/forget", "/v1/guardrails"),
+        *("/v1/guardrails/lift", "/v1/journeys", "/v1/lift"),
         *("/v1/merge_candidates", "/v1/replay"),
     )
 )

@@ -82,6 +82,7 @@ class HarmCounter:
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
         self._draws = DrawReader()
+        self._begun: GuardrailRules | None = None  # the rules by which all tests have begun
 
     def count(self, rules: GuardrailRules, now: datetime, size: int = STEP) -> bool:
         """Do one step.
@@ -110,14 +111,17 @@ class HarmCounter:
         marks = tables.guardrail_marks.c
         due = sa.select(tables.guardrail_marks).where(marks.due_at <= now)
         some = connection.execute(due.order_by(marks.due_at, marks.kind, marks.key).limit(size))
-        tests = read_tests(connection, rules.rules)
-        step = _Step(read_step(connection), some.all(), tests)
-        begins = any(one is None or one.arm_since_us < 0 for one in tests.values())
-        if not step.marks and not begins:
+        found = some.all()
+        if not found and self._begun is rules:
             return None
-        if begins:  # the tests begin first; the marks are counted by the next step
-            step.marks = ()
+        tests = read_tests(connection, rules.rules)
+        step = _Step(read_step(connection), found, tests)
+        if any(one is None or one.arm_since_us < 0 for one in tests.values()):
+            step.marks = ()  # the tests begin first; the marks are counted by the next step
             return step
+        self._begun = rules
+        if not found:
+            return None
         for mark in step.marks:
             for rule, harm in harm_of(connection, mark, rules, now):
                 tests_of = tests[rule.name]

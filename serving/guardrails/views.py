@@ -7,9 +7,10 @@ import sqlalchemy as sa
 from features.business.catalog import Catalog
 from features.business.domain import Domain
 from features.ledger import tables
-from serving.contract.guardrails import GuardrailView, HarmTestView
+from serving.contract.guardrails import GuardrailsView, GuardrailView, HarmTestView
 from serving.guardrails.guardrail_rules import GuardrailRule, GuardrailRules
 from serving.guardrails.harm_test import HarmTest
+from serving.guardrails.stops import stop_views
 from serving.guardrails.stored_tests import StoredTests, read_tests
 
 COMPARED = {"random": "the other actions", "nobody": "no action"}
@@ -44,6 +45,16 @@ def guardrail_views(
     rules = GuardrailRules.of(catalog, domain)
     stored = read_tests(connection, rules.rules)
     return [_guardrail_view(rule, stored[rule.name], rules) for rule in rules.rules]
+
+
+def view_guardrails(
+    connection: sa.Connection, also_lifted: bool, catalog: Catalog, domain: Domain
+) -> GuardrailsView:
+    """Read the guardrails of a catalogue, and the stops of now or of all times."""
+    return GuardrailsView(
+        guardrails=guardrail_views(connection, catalog, domain),
+        stops=stop_views(connection, also_lifted),
+    )
 
 
 def _guardrail_view(

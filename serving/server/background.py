@@ -37,6 +37,7 @@ from serving.server.components import Components
 from serving.server.deletion import DeletionThreads
 from serving.server.disk import DiskWatch
 from serving.server.settling.clock import clock_fields
+from serving.server.settling.guarding import GuardrailTasks
 from serving.server.settling.sums import RewardSums
 from serving.server.settling.workers import WorkerSettling, WorkOfSettling
 from serving.server.work_pools import WorkPool
@@ -47,7 +48,8 @@ LEDGER_EVERY_S, LEDGER_WITHIN_S = 5.0, 10.0
 CATALOG_EVERY_S, ERASURES_EVERY_S = 1.0, 1.0
 DISK_EVERY_S, RETENTION_EVERY_S = 5.0, 60.0
 LAG_EVERY_S = 5.0
-THREADS = 10  # one for each task that uses them: each waits for its own work only
+THREADS = 13  # one for each task that uses them: each waits for its own work only
+GUARDRAILS_EVERY_S = 1.0  # an action that was switched off is offered by no worker 2 s later
 KEYS_EVERY_S = 2.0  # a revoked key is refused within 5 s
 JOURNEYS_EVERY_S = 5.0
 REWARDS_EVERY_S = 5.0
@@ -80,6 +82,7 @@ class BackgroundTasks:
         self._deletion = DeletionThreads(components.erasure, components.retention, components.clock)
         self._disks = DiskWatch(settings)
         self._sums = RewardSums(components.engine, self._threads)
+        self._guarding = GuardrailTasks(components, self._threads)
         self._is_simulated = isinstance(components.clock, SimulatedClock)
         old = timedelta.max if self._is_simulated else OLD  # days may pass between two refreshes
         self._journeys = JourneysWatch(components.ledger, settings.home / FOLDER, old)
@@ -90,8 +93,12 @@ class BackgroundTasks:
             workers=settings.workers,
             work=WorkOfSettling(
                 fold=(self._fold_at_once,),
-                total=(self._deletion.settle, partial(self._sums.sum, pause_s=0.0)),
-                load=(self._load_snapshot,),
+                total=(
+                    self._deletion.settle,
+                    partial(self._sums.sum, pause_s=0.0),
+                    partial(self._guarding.count, pause_s=0.0),
+                ),
+                load=(self._load_snapshot, self._guarding.refresh),
             ),
         )
 
@@ -111,6 +118,9 @@ class BackgroundTasks:
             (LAG_EVERY_S, self._measure_lag),
             (REWARDS_EVERY_S, self._sum_rewards),
             (KEYS_EVERY_S, self._refresh_keys),
+            (GUARDRAILS_EVERY_S, self._count_harm),
+            (GUARDRAILS_EVERY_S, self._guarding.refresh),
+            (LAG_EVERY_S, self._guarding.measure),
             *([(JOURNEYS_EVERY_S, self._keep_journeys)] if self._settings.journeys else []),
             *([(POLL_S, self._settling.look)] if self._is_simulated else []),
         )
@@ -147,6 +157,8 @@ class BackgroundTasks:
         status = "degraded" if degraded else "ready"
         versions = dict(self._components.engine.setup.models.versions)
         found = {"status": status, "degraded": degraded, "models": versions}
+        told = self._components.guardrails.remarks
+        found |= {"guardrails": told} if told else {}
         return 200, found | clock_fields(self._components.clock, self._settings.workers)
 
     @property
@@ -268,11 +280,16 @@ class BackgroundTasks:
         parts = self._components
         keep_catalog(parts.ledger, compiled.catalog, parts.clock())
         parts.model_watcher.follow(compiled.catalog)
-        return DecisionSetup(compiled, parts.model_watcher.current, parts.engine.model_input)
+        models, stops = parts.model_watcher.current, parts.guardrails.stops
+        return DecisionSetup(compiled, models, parts.engine.model_input, stops)
 
     async def _sum_rewards(self) -> None:
         if self._is_first_worker:
             await self._sums.sum()
+
+    async def _count_harm(self) -> None:
+        if self._is_first_worker:
+            await self._guarding.count()
 
 
 async def _repeat(pause_s: float, task: Callable[[], Awaitable[None]]) -> None:

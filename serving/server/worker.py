@@ -42,11 +42,19 @@ from serving.contract.decisions import (
     ReplayRequest,
 )
 from serving.contract.events import EventsRequest, OutcomeAnswer, OutcomeRequest
+from serving.contract.guardrails import (
+    GuardrailsRequest,
+    GuardrailsView,
+    LiftStopAnswer,
+    LiftStopRequest,
+)
 from serving.contract.journeys import JourneysAnswer, JourneysRequest
 from serving.contract.lift import LiftRequest, LiftView
 from serving.contract.merge_candidates import MergeCandidatesAnswer, MergeCandidatesRequest
 from serving.decide.activation import activate
 from serving.decide.outcomes import record_outcome
+from serving.guardrails.stops import lift_stop
+from serving.guardrails.views import view_guardrails
 from serving.journeys.answer import WITHIN_S, look_at_journeys
 from serving.server.components import Components
 from serving.server.customer import view_customer
@@ -120,6 +128,23 @@ class Worker:
             kept=self._kept,
         )
         return await self._lift.share(request.model_dump_json(), look)
+
+    async def guardrails(self, request: GuardrailsRequest) -> GuardrailsView:
+        """Read the guardrails, their tests and the actions that they have switched off."""
+        parts, catalog = self._parts, self._catalog
+        look = partial(view_guardrails, catalog=catalog, domain=parts.engine.domain)
+        also_lifted = request.stops == "all"
+        return await self._reads.run(
+            parts.ledger.read, lambda connection: look(connection, also_lifted)
+        )
+
+    async def lift_stop(self, request: LiftStopRequest) -> LiftStopAnswer:
+        """Offer an action again that a guardrail has switched off."""
+        parts = self._parts
+        stop = await self._reads.run(lift_stop, parts.ledger, request, parts.clock())
+        stops = await self._reads.run(parts.guardrails.refresh)
+        parts.engine.setup = parts.engine.setup.with_stops(stops)
+        return LiftStopAnswer(stop=stop)
 
     async def journeys(self, request: JourneysRequest) -> JourneysAnswer:
         """Count journeys, or list those behind a number."""

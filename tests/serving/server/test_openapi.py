@@ -225,6 +225,11 @@ PROVOKED: list[tuple[str, type[NbaError], dict[str, Any]]] = [
     ("/v1/merge_candidates", AlreadyDecided, {**PAIR, "decision": "confirm"}),
     ("/v1/journeys", InvalidRequest, {"known_at": "2199-01-01T00:00:00Z"}),
     ("/v1/journeys", NotCounted, {}),
+    (
+        "/v1/guardrails/lift",
+        InvalidRequest,
+        {"guardrail": "complaints", "action_id": "coupons_personal", "cause": "Other words."},
+    ),
     ("/v1/clock", InvalidRequest, {"now": "2026-12-01T08:00:00Z"}),
     ("/v1/customer", InvalidRequest, {"customer_id": "h1", "before": "yesterday"}),
     ("/v1/customer", InvalidData, {"identifiers": ["fax:1"]}),

@@ -1,0 +1,50 @@
+"""Counts harm in the first worker of a server; keeps from each worker what is switched off."""
+
+from __future__ import annotations
+
+import asyncio
+
+from serving.server import monitoring
+from serving.server.components import Components
+from serving.server.settling.sums import BETWEEN_STEPS_S
+from serving.server.work_pools import WorkPool
+
+
+class GuardrailTasks:
+    """The tasks of guardrails in one worker.
+
+    Parameters
+    ----------
+    components
+        Its engine offers no action that is switched off.
+    threads
+        In which the steps run.
+    """
+
+    def __init__(self, components: Components, threads: WorkPool) -> None:
+        self._parts = components
+        self._threads = threads
+
+    async def count(self, pause_s: float = BETWEEN_STEPS_S) -> None:
+        """Count all harm that is due, in steps that leave time to decisions between them."""
+        parts, more = self._parts, True
+        while more:
+            catalog, now = parts.engine.setup.compiled.catalog, parts.clock()
+            more = await self._threads.run(parts.guardrails.count, catalog, now)
+            if more:
+                await asyncio.sleep(pause_s)
+        await self.refresh()
+
+    async def refresh(self) -> None:
+        """Offer no action any more that is switched off, and those again that were lifted."""
+        parts, before = self._parts, self._parts.guardrails.stops
+        stops = await self._threads.run(parts.guardrails.refresh)
+        monitoring.set_stops(before, stops)
+        # On the event loop, as with all changes of the setup.
+        parts.engine.setup = parts.engine.setup.with_stops(stops)
+
+    async def measure(self) -> None:
+        """Tell the evidence of each guardrail, and warn if the policy as a whole exceeds one."""
+        parts = self._parts
+        catalog = parts.engine.setup.compiled.catalog
+        monitoring.set_e_values(await self._threads.run(parts.guardrails.look, catalog))
