@@ -48,7 +48,7 @@ LEDGER_EVERY_S, LEDGER_WITHIN_S = 5.0, 10.0
 CATALOG_EVERY_S, ERASURES_EVERY_S = 1.0, 1.0
 DISK_EVERY_S, RETENTION_EVERY_S = 5.0, 60.0
 LAG_EVERY_S = 5.0
-THREADS = 13  # one for each task that uses them: each waits for its own work only
+THREADS = 12  # one for each task that uses them: each waits for its own work only
 GUARDRAILS_EVERY_S = 1.0  # an action that was switched off is offered by no worker 2 s later
 KEYS_EVERY_S = 2.0  # a revoked key is refused within 5 s
 JOURNEYS_EVERY_S = 5.0
@@ -82,7 +82,7 @@ class BackgroundTasks:
         self._deletion = DeletionThreads(components.erasure, components.retention, components.clock)
         self._disks = DiskWatch(settings)
         self._sums = RewardSums(components.engine, self._threads)
-        self._guarding = GuardrailTasks(components, self._threads)
+        self._guarding = GuardrailTasks(components, self._threads, self._is_first_worker)
         self._is_simulated = isinstance(components.clock, SimulatedClock)
         old = timedelta.max if self._is_simulated else OLD  # days may pass between two refreshes
         self._journeys = JourneysWatch(components.ledger, settings.home / FOLDER, old)
@@ -118,8 +118,7 @@ class BackgroundTasks:
             (LAG_EVERY_S, self._measure_lag),
             (REWARDS_EVERY_S, self._sum_rewards),
             (KEYS_EVERY_S, self._refresh_keys),
-            (GUARDRAILS_EVERY_S, self._count_harm),
-            (GUARDRAILS_EVERY_S, self._guarding.refresh),
+            (GUARDRAILS_EVERY_S, self._guarding.watch),
             (LAG_EVERY_S, self._guarding.measure),
             *([(JOURNEYS_EVERY_S, self._keep_journeys)] if self._settings.journeys else []),
             *([(POLL_S, self._settling.look)] if self._is_simulated else []),
@@ -286,10 +285,6 @@ class BackgroundTasks:
     async def _sum_rewards(self) -> None:
         if self._is_first_worker:
             await self._sums.sum()
-
-    async def _count_harm(self) -> None:
-        if self._is_first_worker:
-            await self._guarding.count()
 
 
 async def _repeat(pause_s: float, task: Callable[[], Awaitable[None]]) -> None:

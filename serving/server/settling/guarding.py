@@ -19,11 +19,18 @@ class GuardrailTasks:
         Its engine offers no action that is switched off.
     threads
         In which the steps run.
+    leads : bool
+        Whether this worker counts, as the first one does.
     """
 
-    def __init__(self, components: Components, threads: WorkPool) -> None:
+    def __init__(self, components: Components, threads: WorkPool, leads: bool) -> None:
         self._parts = components
         self._threads = threads
+        self._leads = leads
+
+    async def watch(self) -> None:
+        """Count harm, if this worker does; know what is switched off, also by another process."""
+        await (self.count() if self._leads else self.refresh())
 
     async def count(self, pause_s: float = BETWEEN_STEPS_S) -> None:
         """Count all harm that is due, in steps that leave time to decisions between them."""
@@ -31,9 +38,9 @@ class GuardrailTasks:
         while more:
             catalog, now = parts.engine.setup.compiled.catalog, parts.clock()
             more = await self._threads.run(parts.guardrails.count, catalog, now)
+            await self.refresh()
             if more:
                 await asyncio.sleep(pause_s)
-        await self.refresh()
 
     async def refresh(self) -> None:
         """Offer no action any more that is switched off, and those again that were lifted."""

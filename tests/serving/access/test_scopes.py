@@ -27,14 +27,15 @@ def test_every_route_declares_the_scope_that_it_needs():
     assert scopes["/v1/decide"] == scopes["/v1/activate"] == KeyScope.DECIDE
     assert scopes["/v1/outcomes"] == scopes["/v1/events"] == KeyScope.WRITE
     assert scopes["/v1/attributes"] == KeyScope.WRITE
-    for path in (
+    reading = (
         "/v1/customer",
         "/v1/explain",
         "/v1/replay",
         "/v1/lift",
-        "/metrics",
         "/v1/guardrails",
-    ):
+        "/metrics",
+    )
+    for path in reading:
         assert scopes[path] == KeyScope.READ
     assert scopes["/v1/forget"] == KeyScope.PRIVACY
     for path in ("/v1/link", "/v1/unlink", "/v1/merge_candidates", "/v1/guardrails/lift"):
