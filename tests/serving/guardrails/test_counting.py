@@ -400,7 +400,7 @@ def test_other_arms_begin_the_test_of_the_arm_anew_and_no_other(business):
 
 def test_merged_customers_count_once_in_the_test_of_the_arm(business):
     shop = business(arms=ARMS)
-    names = [n for n in map(str, range(99)) if arm_of(n, shop.catalog.arms) == "policy"][:2]
+    names = [f"p{n}" for n in range(99) if arm_of(f"p{n}", shop.catalog.arms) == "policy"][:2]
     for name in names:
         shop.decide(name)
     shop.passes(HOUR)
