@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import sqlalchemy as sa
 
@@ -78,15 +78,17 @@ class SimulatedClock:
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
-        if ledger.read(read_clock) is None:
-            ledger.write_now(_begin)
+
+    def begin(self) -> Self:
+        """Let the ledger have a simulated clock from now on."""
+        if self._ledger.read(read_clock) is None:
+            self._ledger.write_now(_begin)
+        return self
 
     def __call__(self) -> datetime:
         """Read the time."""
         row = self._ledger.read_autocommit(lambda connection: _NOW.first(connection, {}))
-        if row is None:  # the ledger was emptied meanwhile
-            return utc_now()
-        return tables.from_micros(row[0])
+        return self.state().now if row is None else tables.from_micros(row[0])
 
     def has_begun(self) -> bool:
         """Say if there is anything to do at this time: somebody set it, or something happened.
@@ -97,8 +99,7 @@ class SimulatedClock:
 
     def state(self) -> ClockState:
         """Read the clock, and how far the server has settled."""
-        found = self._ledger.read(read_clock)
-        return found or ClockState(utc_now(), False, 0, 0, None)
+        return self._ledger.read(lambda connection: read_clock(connection) or _first(connection))
 
     def state_of(self, parts: Iterable[str]) -> tuple[ClockState, list[str]]:
         """Read the same, and those of some parts that a request to settle waits for."""
@@ -109,9 +110,10 @@ class SimulatedClock:
 
 
 def clock_of(settings: Settings, ledger: Ledger) -> Clock:
-    """Return the clock by which a ledger is used: simulated if a server has simulated it, or shall.
+    """Return the clock by which a ledger is used.
 
-    The real clock costs no read of the ledger.
+    It is simulated if a server has begun it for the ledger, or if the settings say so. The
+    real clock reads no ledger.
     """
     if settings.clock == "simulated" or ledger.read(read_clock) is not None:
         return SimulatedClock(ledger)
@@ -227,10 +229,14 @@ def newest_time(connection: sa.Connection) -> datetime | None:
     return max((at for at in found if at is not None), default=None)
 
 
+def _first(connection: sa.Connection) -> ClockState:
+    """The clock of a ledger that has none yet."""
+    return ClockState(newest_time(connection) or utc_now(), False, 0, 0, None)
+
+
 def _begin(connection: sa.Connection) -> None:
-    now = newest_time(connection) or utc_now()
-    row = ClockState(now, False, 0, 0, None)._asdict()
-    tables.insert_new(connection, tables.simulated_clock, [{"key": KEY, **row}])
+    row = {"key": KEY, **_first(connection)._asdict()}
+    tables.insert_new(connection, tables.simulated_clock, [row])
 
 
 def _text(at: datetime) -> str:

@@ -26,22 +26,22 @@ def prune(
 
     Example: nba prune --dry-run
     """
-    from features.clock import utc_now
     from features.journeys.personas.persona_conditions import open_domain
     from features.ledger.ledger import Ledger
+    from features.ledger.simulated_clock import clock_of
     from features.settings import load_settings
     from features.store.retention import RetentionPolicy, pruning_lock
 
     with plain_errors():
         settings = load_settings()
-        retention = RetentionPolicy(
-            Ledger(settings.ledger_url), open_domain(settings.domain), settings
-        )
+        ledger = Ledger(settings.ledger_url)
+        retention = RetentionPolicy(ledger, open_domain(settings.domain), settings)
+        now = clock_of(settings, ledger)()
         if dry_run:
-            _say(retention, retention.count(utc_now()), "would be")
+            _say(retention, retention.count(now), "would be")
             return
         with pruning_lock(settings.home), progress() as report:
-            done = retention.prune(utc_now(), report)
+            done = retention.prune(now, report)
         _say(retention, done, "were")
 
 

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Literal
 
 from features.business.domain import Domain
-from features.clock import utc_now
 from features.datasets.point_in_time import PointInTimeFeatures
 from features.errors import InvalidData, InvalidSetting
 from features.journeys.model_input import ModelInput
 from features.journeys.personas.persona_conditions import open_domain
 from features.ledger.ledger import Ledger
+from features.ledger.simulated_clock import clock_of
 from features.ledger.tables import EPOCH
 from features.progress import Progress
 from features.rewards.reward_steps import RewardRules
@@ -120,7 +120,7 @@ def compute_lift(since: datetime | None, until: datetime | None) -> LiftView:
     ledger, catalog = Ledger(settings.ledger_url), load_catalog(settings.actions, domain)
     rules = RewardRules.of(catalog, domain)
     sum_before_lift(ledger, rules, True, SUM_STEPS, SUM_WITHIN_S)
-    return view_lift(request, ledger, catalog, domain, utc_now())
+    return view_lift(request, ledger, catalog, domain, clock_of(settings, ledger)())
 
 
 def evaluate_request(
@@ -158,7 +158,7 @@ def requested_evaluation(
     )
     other = catalog if catalog_file is None else load_catalog(catalog_file, domain)
     request = EvaluationRequest(policy, other, since or EPOCH, until, limit)
-    return RequestedEvaluation(sources, request, utc_now())
+    return RequestedEvaluation(sources, request, clock_of(settings, ledger)())
 
 
 def models_without_champion() -> list[str]:
@@ -183,12 +183,12 @@ def history_of(ledger: Ledger, store: FeatureStore, domain: Domain) -> PointInTi
 
 def _sources() -> Sources:
     settings = load_settings()
-    domain = open_domain(settings.domain)
+    domain, ledger = open_domain(settings.domain), Ledger(settings.ledger_url)
     return Sources(
-        ledger=Ledger(settings.ledger_url),
+        ledger=ledger,
         store=FeatureStore(settings, domain),
         domain=domain,
         catalog=load_catalog(settings.actions, domain),
         params=load_params(),
-        now=utc_now(),
+        now=clock_of(settings, ledger)(),
     )

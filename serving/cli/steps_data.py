@@ -19,6 +19,7 @@ from features.ingest.load_tables import is_loaded, load_folder
 from features.ingest.sources import completejourney, helpdesk, telco
 from features.journeys.personas.persona_conditions import open_domain
 from features.ledger.ledger import Ledger
+from features.ledger.simulated_clock import clock_of
 from features.progress import Progress
 from features.settings import load_settings
 from features.store.build import build_features
@@ -74,20 +75,23 @@ def load_tables(
     domain = open_domain(settings.domain)
     catalog = load_catalog(settings.actions, domain)
     ledger = Ledger(settings.ledger_url)
-    return load_folder(folder, ledger, domain, catalog, utc_now(), report, dry_run, encoding)
+    now = clock_of(settings, ledger)()
+    return load_folder(folder, ledger, domain, catalog, now, report, dry_run, encoding)
 
 
 def build(report: Progress) -> int:
     """Fold all events, put the features online, and return the number of events."""
     domain, ledger, store = _open()
-    return build_features(ledger, store, domain, utc_now(), report, os.cpu_count() or 1)
+    now = clock_of(load_settings(), ledger)()
+    return build_features(ledger, store, domain, now, report, os.cpu_count() or 1)
 
 
 def compact() -> None:
     """Rewrite the files of the ledger and the online store without deleted data."""
     domain, ledger, store = _open()
     home = load_settings().home
-    Erasure(ledger, store, home, also=forgetting(ledger, domain, home)).compact()
+    clock = clock_of(load_settings(), ledger)
+    Erasure(ledger, store, home, clock, forgetting(ledger, domain, home)).compact()
 
 
 def has_data() -> bool:

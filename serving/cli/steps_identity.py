@@ -19,6 +19,7 @@ from features.ingest.live_events import Ingest
 from features.journeys.fold import Fold
 from features.journeys.personas.persona_conditions import open_domain
 from features.ledger.ledger import Ledger
+from features.ledger.simulated_clock import clock_of
 from features.settings import load_settings
 from features.states.journey_states import JourneyStates
 from features.store.feast_store import FeatureStore
@@ -53,8 +54,8 @@ def ask_candidates(sent: Mapping[str, object]) -> MergeCandidatesAnswer:
         online = OnlineFeatures(FeatureStore(settings, domain))
         ingest = Ingest(ledger, online, domain, JourneyStates(Fold(domain), online.state))
         try:
-            normalizer = KeyNormalizer(domain)
-            return asyncio.run(decide_candidates(request, ingest, ledger, normalizer, utc_now()))
+            normalizer, now = KeyNormalizer(domain), clock_of(settings, ledger)()
+            return asyncio.run(decide_candidates(request, ingest, ledger, normalizer, now))
         finally:
             ingest.publisher.close()
     finally:
@@ -84,8 +85,9 @@ def erase(key: str, confirm: tuple[str, ...]) -> ForgetAnswer | UnconfirmedAnswe
     try:
         _log(ledger, "nba forget")
         store, home = FeatureStore(settings, domain), settings.home
-        erasure = Erasure(ledger, store, home, also=forgetting(ledger, domain, home))
-        done = forget(request, erasure, normalizer, Registry(settings), utc_now())
+        clock = clock_of(settings, ledger)
+        erasure = Erasure(ledger, store, home, clock, forgetting(ledger, domain, home))
+        done = forget(request, erasure, normalizer, Registry(settings), clock())
         erasure.finish()
         return done
     finally:

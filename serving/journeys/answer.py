@@ -206,7 +206,8 @@ def _from_files(
 ) -> JourneysAnswer:
     if monotonic_s() > ends_s:  # it has waited for others
         raise TimeoutError
-    with opened_journeys(ledger, domain, home, asked.known_at, MOST_EVENTS, ends_s=ends_s) as data:
+    at = asked.known_at
+    with opened_journeys(ledger, domain, home, at, MOST_EVENTS, ends_s=ends_s, now=now) as data:
         data.zone = zone
         waiting = 0 if asked.known_at else waiting_customers(ledger)
         with data.within(min(ends_s - monotonic_s(), threading.TIMEOUT_MAX)):

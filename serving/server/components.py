@@ -13,7 +13,7 @@ from features.ingest.live_events import Ingest
 from features.journeys.model_input import ModelInput
 from features.journeys.personas.persona_conditions import open_domain
 from features.ledger.ledger import Ledger
-from features.ledger.simulated_clock import check_clock, clock_of
+from features.ledger.simulated_clock import SimulatedClock, check_clock, clock_of
 from features.outcomes.harm_marks import HarmEvents
 from features.settings import Settings
 from features.states.former_spellings import link_former_spellings
@@ -54,6 +54,8 @@ class Components:
         self.ledger = Ledger(settings.ledger_url)
         check_clock(settings, self.ledger)
         self.clock = clock_of(settings, self.ledger)
+        if isinstance(self.clock, SimulatedClock):
+            self.clock.begin()
         index_consents(self.ledger, domain)
         link_former_spellings(self.ledger, domain, self.clock())
         keep_catalog(self.ledger, compiled.catalog, self.clock())

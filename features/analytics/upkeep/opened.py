@@ -37,6 +37,7 @@ def opened_journeys(
     most_events: int | None = None,
     progress: Progress = quiet,
     ends_s: float = math.inf,
+    now: datetime | None = None,
 ) -> Iterator[JourneyData]:
     """Open the journeys of a home, all of one version, and close them after use.
 
@@ -50,6 +51,8 @@ def opened_journeys(
         this process.
     ends_s : float
         When that process is ended, by the monotonic clock, in seconds.
+    now
+        None: by the real clock.
 
     Raises
     ------
@@ -74,7 +77,8 @@ def opened_journeys(
         return
     kept = open_journeys(ledger, domain, home / FOLDER)
     if kept is None:
-        elsewhere = kept_elsewhere(ledger.read(read_state), home / FOLDER, tables.micros(utc_now()))
+        now_us = tables.micros(now or utc_now())
+        elsewhere = kept_elsewhere(ledger.read(read_state), home / FOLDER, now_us)
         raise elsewhere or not_counted()
     with kept:
         yield kept

@@ -12,10 +12,10 @@ from features.analytics.upkeep.kept_state import FOLDER
 from features.analytics.upkeep.opened import opened_journeys
 from features.analytics.upkeep.recount import recount
 from features.analytics.upkeep.refresh import Refresher
-from features.clock import utc_now
 from features.errors import InvalidSetting, quoted
 from features.journeys.personas.persona_conditions import open_domain
 from features.ledger.ledger import Ledger
+from features.ledger.simulated_clock import clock_of
 from features.progress import Progress
 from features.settings import load_settings
 from serving.cli.terminal import business_zone, moment
@@ -98,15 +98,16 @@ def look(
     """Answer a request from the events of now; with ``as_page`` also as a page of HTML."""
     if as_page and request.most_edges is None:
         request = request.model_copy(update={"most_edges": MOST_EDGES})
-    settings, now = load_settings(), utc_now()
+    settings = load_settings()
     domain, ledger = open_domain(settings.domain), Ledger(settings.ledger_url)
     try:
+        now = clock_of(settings, ledger)()
         if request.known_at is None:
             Refresher(ledger, domain, settings.home / FOLDER).refresh(lambda: now, progress=report)
         if request.view == "overview":
             return answer_overview(request, ledger, domain, now), None
         at = request.known_at
-        with opened_journeys(ledger, domain, settings.home, at, progress=report) as data:
+        with opened_journeys(ledger, domain, settings.home, at, progress=report, now=now) as data:
             data.zone = business_zone().key
             answer = answer_journeys(request, data, now)
         return answer, report_html(answer, domain) if as_page else None
@@ -119,8 +120,8 @@ def differences(report: Progress) -> list[str]:
     settings = load_settings()
     domain, ledger = open_domain(settings.domain), Ledger(settings.ledger_url)
     try:
-        folder = settings.home / FOLDER
-        Refresher(ledger, domain, folder).refresh(utc_now, progress=report)
-        return recount(ledger, domain, folder, utc_now(), report)
+        folder, clock = settings.home / FOLDER, clock_of(settings, ledger)
+        Refresher(ledger, domain, folder).refresh(clock, progress=report)
+        return recount(ledger, domain, folder, clock(), report)
     finally:
         ledger.close()

@@ -47,7 +47,7 @@ def seen(at: datetime) -> dict[str, object]:
 
 @both
 def test_all_who_read_the_clock_have_the_time_that_one_has_set(ledger):
-    clock, other = SimulatedClock(ledger), SimulatedClock(ledger)
+    clock, other = SimulatedClock(ledger).begin(), SimulatedClock(ledger)
     ledger.write_now(lambda c: set_clock(c, MARCH, settle=False))
     assert clock() == other() == MARCH
     ledger.write_now(lambda c: set_clock(c, MARCH + DAY, settle=False))
@@ -56,7 +56,7 @@ def test_all_who_read_the_clock_have_the_time_that_one_has_set(ledger):
 
 @both
 def test_the_clock_moves_forward_only_and_the_refusal_names_both_times(ledger):
-    clock = SimulatedClock(ledger)
+    clock = SimulatedClock(ledger).begin()
     ledger.write_now(lambda c: set_clock(c, MARCH, settle=False))
     ledger.write_now(lambda c: set_clock(c, MARCH, settle=False))  # the same is fine
     with pytest.raises(InvalidRequest, match="2026-02-28T08:00:00Z.*2026-03-01T08:00:00Z"):
@@ -66,7 +66,7 @@ def test_the_clock_moves_forward_only_and_the_refusal_names_both_times(ledger):
 
 def test_the_clock_of_an_empty_ledger_begins_now_and_may_be_set_back_once(ledger):
     before = utc_now()
-    clock = SimulatedClock(ledger)
+    clock = SimulatedClock(ledger).begin()
     assert before <= clock() <= utc_now()
     assert clock() == clock()
     ledger.write_now(lambda c: set_clock(c, MARCH, settle=False))
@@ -78,7 +78,7 @@ def test_the_clock_begins_at_the_newest_time_of_the_ledger_and_is_not_set_before
     assert ledger.read(newest_time) is None
     rows = [seen(MARCH), seen(MARCH - DAY)]
     ledger.write_now(lambda c: tables.insert_new(c, tables.events, rows))
-    assert SimulatedClock(ledger)() == MARCH
+    assert SimulatedClock(ledger)() == SimulatedClock(ledger).begin()() == MARCH
     with pytest.raises(InvalidRequest, match="the ledger knows of things until 2026-03-01"):
         ledger.write_now(lambda c: set_clock(c, MARCH - DAY, settle=False))
 
@@ -98,7 +98,7 @@ PARTS = parts_of(workers=1)
 
 @both
 def test_a_request_to_settle_is_met_when_all_parts_have_done_their_work(ledger):
-    clock = SimulatedClock(ledger)
+    clock = SimulatedClock(ledger).begin()
     ask(ledger, MARCH)
     assert PARTS == ["folded", "learned", "summed", "worker 1"]
     assert clock.state_of(PARTS)[1] == PARTS
@@ -110,7 +110,7 @@ def test_a_request_to_settle_is_met_when_all_parts_have_done_their_work(ledger):
 
 def test_work_for_an_earlier_request_does_not_meet_a_later_one(ledger):
     """What came between the two requests is to be done, too, though the time is the same."""
-    clock = SimulatedClock(ledger)
+    clock = SimulatedClock(ledger).begin()
     for _ in range(2):
         ask(ledger, MARCH)
     assert not any(note(ledger, part, 1, MARCH) for part in PARTS)
@@ -122,7 +122,7 @@ def test_work_for_an_earlier_request_does_not_meet_a_later_one(ledger):
 
 def test_all_is_settled_up_to_the_earliest_time_of_the_parts(ledger):
     """The clock was set to another day, without settling, while the parts were at work."""
-    clock = SimulatedClock(ledger)
+    clock = SimulatedClock(ledger).begin()
     ask(ledger, MARCH)
     ask(ledger, MARCH + DAY, settle=False)
     for part in PARTS:
@@ -131,7 +131,7 @@ def test_all_is_settled_up_to_the_earliest_time_of_the_parts(ledger):
 
 
 def test_a_part_settles_after_those_before_it_and_once(ledger):
-    SimulatedClock(ledger)
+    SimulatedClock(ledger).begin()
 
     def due(part: str, *after: str) -> int | None:
         return ledger.read(lambda c: settle_due(c, part, after))
@@ -144,7 +144,7 @@ def test_a_part_settles_after_those_before_it_and_once(ledger):
 
 
 def test_a_clock_has_begun_when_it_was_set_or_something_has_happened(ledger):
-    clock = SimulatedClock(ledger)
+    clock = SimulatedClock(ledger).begin()
     assert not clock.has_begun()
     ledger.write_now(lambda c: tables.insert_new(c, tables.events, [seen(MARCH)]))
     assert clock.has_begun()
@@ -154,7 +154,9 @@ def test_a_ledger_goes_by_the_real_clock_until_one_has_simulated_it(ledger):
     assert clock_of(REAL, ledger) is utc_now
     check_clock(REAL, ledger)
     assert ledger.read(read_clock) is None  # nothing was written
-    assert isinstance(clock_of(SIMULATED, ledger), SimulatedClock)
+    assert isinstance(clock := clock_of(SIMULATED, ledger), SimulatedClock)
+    assert ledger.read(read_clock) is None  # nor is it by a command
+    clock.begin()
     ledger.write_now(lambda c: set_clock(c, MARCH, settle=False))
     assert clock_of(REAL, ledger)() == MARCH  # commands agree whatever their settings say
     check_clock(SIMULATED, ledger)

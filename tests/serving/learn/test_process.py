@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from features.clock import utc_now
 from features.masking import MaskedRecord
 from features.settings import Settings
 from serving.learn import child_process, process
@@ -195,7 +196,7 @@ def test_a_learner_does_not_pause_while_work_waits_and_publishes_at_its_own_pace
     busy = Busy(full=24, publishing_s=publishing_s)
     monkeypatch.setattr(process, "monotonic_s", lambda: busy.now_s)
     settings = Settings.model_construct(learn_every_s=1.0, models_every_s=1e9)
-    rounds = Rounds(busy, busy, busy, settings)
+    rounds = Rounds(busy, busy, busy, settings, utc_now)
     pauses = [rounds.run_one() for _ in range(25)]
     assert pauses == [0.0] * 24 + [1.0]
     assert busy.done.count("rebase") == 1

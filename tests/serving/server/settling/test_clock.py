@@ -17,7 +17,7 @@ MARCH = datetime(2026, 3, 1, 8, tzinfo=UTC)
 
 
 def test_the_answer_and_readyz_tell_the_time_and_whether_something_is_being_done(ledger):
-    clock = SimulatedClock(ledger)
+    clock = SimulatedClock(ledger).begin()
     request = ClockRequest(now=MARCH, settle=True)
     answer = asyncio.run(move_clock(request, ledger, clock))
     assert (answer.now, answer.settling, answer.settled_until) == (MARCH, True, None)

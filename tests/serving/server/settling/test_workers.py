@@ -20,7 +20,7 @@ class Parts:
     """Workers of one ledger, and what they did, in order."""
 
     def __init__(self, ledger: Ledger, count: int) -> None:
-        self.ledger, self.clock = ledger, SimulatedClock(ledger)
+        self.ledger, self.clock = ledger, SimulatedClock(ledger).begin()
         self.done: list[str] = []
         self.workers = [self.worker(index + 1, count) for index in range(count)]
 
