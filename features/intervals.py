@@ -25,7 +25,7 @@ class ConfidenceInterval(NamedTuple):
 
 
 def student_quantile(
-    freedom: NDArray[np.float64] | float, level: float = LEVEL
+    freedom: NDArray[np.float64] | float, level: NDArray[np.float64] | float = LEVEL
 ) -> NDArray[np.float64]:
     """Compute the two-sided quantile t of Student's distribution, of the shape of ``freedom``.
 
@@ -35,7 +35,7 @@ def student_quantile(
     ----------
     freedom : float or array, > 0
         Degrees of freedom.
-    level : float, in (0, 1)
+    level : float or array, in (0, 1)
     """
     from scipy.special import stdtrit  # the process that starts the workers does without
 
