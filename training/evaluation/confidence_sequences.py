@@ -74,8 +74,7 @@ def customer_clock(begin: Ints, looks: Ints) -> Floats:
     days, met = np.unique(begin, return_counts=True)
     first_week = np.array([days[0] + REFERENCE_DAYS - 1])
     customer_days, reference = (
-        np.maximum(at[:, None] - days + 1, 0) @ met.astype(np.float64)
-        for at in (looks, first_week)
+        np.maximum(at[:, None] - days + 1, 0) @ met.astype(np.float64) for at in (looks, first_week)
     )
     found: Floats = np.maximum(customer_days / reference, 1.0)
     return found

@@ -24,12 +24,10 @@ from training.evaluation.credited_sums import (
     sum_per_customer,
     sum_powers_by_day,
 )
+from training.evaluation.sample_ratio import sample_ratio_p
 
 MIN_CUSTOMERS = 2  # customers in an arm, for a variance
 FEW_INFORMATIVE_CUSTOMERS = 20  # of an arm; with fewer, intervals are too short
-
-MIN_EXPECTED = 5  # expected customers in an arm for a chi-square test (Cochran 1954)
-MISMATCH_P = 0.001  # p-value of a sample ratio mismatch
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +134,8 @@ def credited_lift(table: RewardTable, random_share: float) -> Lift:
     if min(policy.customers, random.customers) >= MIN_CUSTOMERS:
         figure = _figure(*(_moments(some.iloc[[-1]]) for some in sums))
         figure = figure if isfinite(figure.low) else None
-    ratio_p = sample_ratio_p(policy.customers, random.customers, random_share)
+    customers = policy.customers, random.customers
+    ratio_p = sample_ratio_p(customers, (1 - random_share, random_share))
     return Lift(policy, random, figure, mixed, random_share, ratio_p, by_day)
 
 
@@ -165,38 +164,6 @@ def ratio_interval(
     spread = sqrt((1 - g) * error[0] ** 2 + (numerator / denominator * error[1]) ** 2)
     center, half = numerator / denominator / (1 - g), t * spread / denominator / (1 - g)
     return center - half, center + half
-
-
-def sample_ratio_p(policy: int, random: int, share: float) -> float | None:
-    """Test for a sample ratio mismatch: the p-value of the split, given the planned share.
-
-    A chi-square test, or the exact binomial test if an arm expects fewer than `MIN_EXPECTED`.
-
-    Parameters
-    ----------
-    policy, random : int
-        Customers in each arm.
-    share : float, in [0, 1]
-        Planned share of the random arm.
-
-    Returns
-    -------
-    float or None
-        None without customers.
-
-    References
-    ----------
-    Fabijan et al. (2019), "Diagnosing Sample Ratio Mismatch in Online Controlled Experiments".
-    """
-    total = policy + random
-    if not total:
-        return None
-    from scipy.stats import binomtest, chisquare  # half a second, which only a lift needs to spend
-
-    expected = total * (1 - share), total * share
-    if min(expected) >= MIN_EXPECTED:
-        return float(chisquare([policy, random], expected).pvalue)
-    return float(binomtest(random, total, share).pvalue)
 
 
 def _arm(inside: Bools, decisions: Floats, open_: Floats, reward: Floats) -> Arm:

@@ -65,7 +65,9 @@ def look_at(
     begin = begin[order]
     ends = np.searchsorted(arm[order], np.arange(arms + 1))
     days = _days(int(begin.min()), last_day)
-    value, gone = np.zeros(len(order)), values.gone_before[order].astype(np.float64)
+    value = np.zeros(len(order))
+    # Of a period, only who left in it counts.
+    gone = values.gone_before[order].astype(np.float64) * (first_day is None)
     before, rows = values.before[order], _Rows.of(values, place, days)
     moments, left = list[ArmMoments](), list[list[float]]()
     for look, day in enumerate(days):
@@ -75,7 +77,7 @@ def look_at(
             for one, end in pairwise(ends.tolist())
         ]
         moments.append(adjusted_moments(value, before, some))
-        left.append([float(gone[one].sum()) for one in some])
+        left.append([float((gone[one] > 0).sum()) for one in some])
     stacked = ArmMoments(*(np.stack(part) for part in zip(*moments, strict=True)))
     return Looks(days, customer_clock(begin, days), stacked, np.array(left))
 

@@ -17,13 +17,13 @@ from serving.contract.lift import LiftRequest
 from training.evaluation.credited_lift import (
     FEW_INFORMATIVE_CUSTOMERS,
     MIN_CUSTOMERS,
-    MISMATCH_P,
     Arm,
     Lift,
     LiftEstimate,
     credited_lift,
 )
 from training.evaluation.credited_sums import rows_since_three_arms
+from training.evaluation.sample_ratio import MISMATCH_P
 
 MAX_DAYS = 60  # points of the lift by day
 EPOCH = date(1970, 1, 1)

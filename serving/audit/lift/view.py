@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from datetime import datetime
+from datetime import datetime, timedelta
+
+import numpy as np
 
 from features.business.catalog import Catalog
 from features.business.domain import Domain
 from features.clock import monotonic_s
 from features.errors import LedgerDown
 from features.ledger.ledger import Ledger
+from features.ledger.tables import micros
+from features.rewards.customer_values import CustomerValues, customer_values
+from features.rewards.decision_rewards import DAY_US
 from features.rewards.kept_rows import KeptRows
 from features.rewards.reward_steps import RewardRules, sum_rewards
+from serving.audit.lift.comparison import ARM_NAMES, compare_arms
 from serving.audit.lift.credited import view_credited_lift
-from serving.contract.lift import LiftRequest, LiftView, SampleRatio
+from serving.audit.lift.sentences import objective_sentence, verdict
+from serving.contract.lift import LiftRequest, LiftView
+from serving.policies.arms import arm_of
 
 # Before a lift is read, so many steps sum what came since the last one, for so long at most.
 MAX_STEPS, STEPS_WITHIN_S = 16, 0.1
+MOMENT = timedelta(microseconds=1)
 
 
 def sum_before_lift(
@@ -41,6 +51,7 @@ def view_lift(
     now: datetime,
     lead: bool = True,
     kept: KeptRows | None = None,
+    warnings: Sequence[str] = (),
 ) -> LiftView:
     """Compare the arms, under the current catalogue and with what is known now.
 
@@ -50,18 +61,40 @@ def view_lift(
         False in a server, in which the background of the first worker leads; see `sum_rewards`.
     kept
         In a server: the rows that were read for earlier requests.
+    warnings
+        Sentences that stand before the remarks, such as those of guardrails.
     """
     sum_before_lift(ledger, RewardRules.of(catalog, domain), lead, MAX_STEPS, STEPS_WITHIN_S)
     credited = view_credited_lift(request, ledger, catalog, domain.currency, now, kept)
+    values = customer_values(ledger, domain, catalog, now, request.since, request.until)
+    until = min(now, request.until - MOMENT) if request.until else now
+    first_day = _day(request.since) if request.since else None
+    arm = np.array([ARM_NAMES.index(arm_of(key, catalog.arms)) for key in values.customers], int)
+    found = compare_arms(values, arm, catalog.arms, domain.currency.upper(), _day(until), first_day)
     return LiftView(
         currency=domain.currency,
-        objective="",
-        horizon_days=28,
-        arms=[],
-        pairs=[],
-        sample_ratio=SampleRatio(expected={}, found={}, p_value=None, trusted=True),
-        merged_across_arms=0,
-        verdict="Not enough yet: no customer has been met since there are three arms.",
-        remarks=[],
+        objective=objective_sentence(domain),
+        horizon_days=domain.objective.horizon_days,
+        arms=found.arms,
+        pairs=found.pairs,
+        sample_ratio=found.sample_ratio,
+        merged_across_arms=values.merged_across_arms,
+        verdict=verdict(found.arms, found.pairs, found.sample_ratio),
+        remarks=[*warnings, *_remarks(values, domain)],
         credited=credited,
     )
+
+
+def _day(moment: datetime) -> int:
+    """Days since 1970 (UTC)."""
+    return int(micros(moment) // DAY_US)
+
+
+def _remarks(values: CustomerValues, domain: Domain) -> Iterator[str]:
+    if values.merged_across_arms:
+        yield (
+            f"{values.merged_across_arms:,} customers have decisions of several arms: they were "
+            "merged, or shares or salt were changed. Each counts in the arm of its id of now."
+        )
+    if domain.churn is None:
+        yield "The domain does not say who has left (churn), so that nobody counts as such."
