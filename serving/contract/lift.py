@@ -80,10 +80,10 @@ class PairView(BaseModel):
     """One arm less another: the value of a customer, and the share who left.
 
     ``lift`` is adjusted for what customers brought before they were met (CUPED), so that it is not
-    quite the difference of the means of the arms. ``relative`` is the lift divided by the mean of the arm ``against``; null unless that mean is
-    clearly above 0. Its bounds hold at all looks. ``explained`` is the share of the variance that
-    the value before explains and that is removed. ``informative`` is the number of customers that
-    carry the variance, in the arm that has fewer.
+    quite the difference of the means of the arms. ``relative`` is the lift divided by the mean of
+    the arm ``against``; null unless that mean is clearly above 0. Its bounds hold at all looks.
+    ``explained`` is the share of the variance that the value before explains and that is removed.
+    ``informative`` is the number of customers that carry the variance, in the arm that has fewer.
     """
 
     arm: str
