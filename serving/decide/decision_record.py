@@ -212,7 +212,7 @@ def _record(complete: CompleteDecision, days: Mapping[str, float]) -> dict[str, 
         **({"left_at": inputs.left_at} if inputs.left_at else {}),
         **({"looks": inputs.looks} if inputs.looks else {}),
         **({"stops": stops_to_json(inputs.stops)} if inputs.stops else {}),
-        **({"shared": True} if setup.pacer.has_budgets else {}),
+        **({"shared": True} if inputs.shared and setup.pacer.has_budgets else {}),
         # The draw of decisions without a seed, of former versions, was seeded by their id.
         **({"seed": inputs.seed} if inputs.seed != inputs.decision_id else {}),
     }

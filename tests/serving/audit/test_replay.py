@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from datetime import timedelta
+from functools import partial
 
 import numpy as np
 import pytest
@@ -18,6 +19,8 @@ from serving.audit.replay import Replay
 from serving.contract.events import OutcomeRequest
 from serving.decide import inputs
 from serving.decide.outcomes import record_outcome
+from serving.decide.step_results import DecisionInputs
+from serving.policies.arms import arm_of
 from tests.decided import put_imported
 from tests.features.live import add, person
 from tests.serving.fakes import FakeArchive, changed, decide, engine_of, models_of, rows, swap
@@ -33,7 +36,7 @@ RULES = {
         "cool_downs": [{"after": ["rejected"], "days": 3}],
     },
     "arbitration": {"context_weights": [{"when": "context_page == 'help'", "weight": 2}]},
-    "arms": {"random": 0.3, "nobody": 0},
+    "arms": {"random": 0.3, "nobody": 0.2},
 }
 
 
@@ -75,6 +78,68 @@ def test_every_decision_comes_out_the_same(engine, archive, catalog, ledger, now
     answers = list(Replay(ledger, archive, catalog).since(now, None))
     assert len(answers) == 60
     assert all(answer.identical for answer in answers), [a for a in answers if not a.identical][0]
+
+
+@pytest.fixture
+def paced(toy_domain, catalog, ledger, now):
+    """An engine whose actions have a small volume and a small budget."""
+    actions = catalog.model_dump(by_alias=True)["actions"]
+    actions["call_back"] |= {"volume": {"at_most": 9}}
+    for name in ("discount", "talk_plus"):
+        actions[name] |= {"budget": "spring"}
+    scarce = changed(catalog, actions=actions, budgets={"spring": {"at_most": 6}})
+    keep_catalog(ledger, scarce, now)
+    return engine_of(scarce, toy_domain, ledger, {"c1": PLUS}, models_of(scarce, "1"))
+
+
+def many(engine, now):
+    for number in range(120):
+        explain, who = number % 9 == 0, f"c{number}"
+        decide(engine, now + timedelta(minutes=5 * number), customer_id=who, explain=explain)
+
+
+def test_decisions_in_all_arms_with_scarce_volumes_come_out_the_same(paced, archive, ledger, now):
+    many(paced, now)
+    catalog = paced.setup.compiled.catalog
+    found = rows(ledger)
+    assert {row.arm for row in found} == {"policy", "random", "nobody"}
+    removed = {rule for row in found for rule in json.loads(row.record)["removed"].values()}
+    assert removed >= {"arms.nobody", "actions.call_back.volume", "budgets.spring"}
+    answers = list(Replay(ledger, archive, catalog).since(now, None))
+    assert len(answers) == 120 and all(answer.identical for answer in answers)
+    for arm in ("policy", "random", "nobody"):
+        one = next(row for row in found if row.arm == arm)
+        explained = Replay(ledger, archive, catalog).explain(one.decision_id)
+        assert explained.as_logged and explained.decision.arm == arm
+
+
+def test_decisions_of_when_there_were_two_arms_come_out_the_same(
+    paced, archive, ledger, now, monkeypatch
+):
+    """The control group was drawn from what prices had left, and shared the whole volumes."""
+
+    def former(customer_id, arms):
+        return "control" if arm_of(customer_id, arms) == "random" else "policy"
+
+    monkeypatch.setattr(inputs, "arm_of", former)
+    monkeypatch.setattr(inputs, "DecisionInputs", partial(DecisionInputs, shared=False))
+    many(paced, now)
+    monkeypatch.undo()
+    found = rows(ledger)
+    assert {row.arm for row in found} == {"policy", "control"}
+    assert not any("shared" in json.loads(row.record) for row in found)
+    of_control = [json.loads(row.record)["removed"] for row in found if row.arm == "control"]
+    assert any("call_back" in removed for removed in of_control)
+    catalog = paced.setup.compiled.catalog
+    answers = list(Replay(ledger, archive, catalog).since(now, None))
+    assert len(answers) == 120 and all(answer.identical for answer in answers)
+
+
+def test_the_arm_of_then_counts_when_the_shares_have_changed(engine, archive, catalog, ledger, now):
+    a_few(engine, now)
+    others = changed(catalog, arms={"random": 0, "nobody": 0.5, "salt": "other"})
+    answers = Replay(ledger, archive, others).since(now, None)
+    assert all(answer.identical for answer in answers)
 
 
 def test_a_decision_is_made_again_with_the_looks_of_then(engine, archive, catalog, ledger, now):

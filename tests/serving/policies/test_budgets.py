@@ -201,3 +201,90 @@ def test_the_first_spend_event_of_a_volume_counts_as_a_change(pacer):
     three = pacer(discount={"volume": {"at_most": 3}})
     assert three.still_valid({}, {}, NOON, 1, NOTHING_OUT)
     assert not three.still_valid({}, spent(three, 3), NOON, 1, NOTHING_OUT)
+
+
+# The arm random: its own part, no prices, and never beyond the maximum of all -------------------
+
+
+@pytest.fixture
+def two_arms(catalog, toy_domain):
+    """A pacer of a discount of at most 10 a day; half of the customers are in the arm random."""
+
+    def made(**arms):
+        of_both = changed(catalog(discount={"volume": {"at_most": 10}}), arms={"nobody": 0, **arms})
+        return BudgetPacer(CompiledCatalog(of_both, toy_domain, ModelInput(toy_domain)))
+
+    return made
+
+
+def spend_all(pacer, states, arm):
+    """Spend discounts in an arm until it may show no more; how many."""
+    for count in range(100):
+        opened = pacer.evaluate(states, NOON, arm=arm)
+        if opened.out[1]:
+            return count
+        opened.spend(1)
+        states |= kept(opened)
+    raise AssertionError("nothing ever removes it")
+
+
+def test_each_arm_spends_its_own_part_and_both_together_the_maximum(two_arms):
+    states = {}
+    assert [spend_all(two_arms(random=0.5), states, arm) for arm in ("random", "policy")] == [5, 5]
+    assert states["actions.discount.volume"]["spent"] == 5
+    assert states["actions.discount.volume#random"]["spent"] == 5
+    assert states["actions.discount.volume#random"]["price"] == 0
+    again = two_arms(random=0.5)
+    said = [again.evaluate(states, NOON, arm=arm).why(1).reason for arm in ("random", "policy")]
+    assert said == [
+        "5 of at most 5 of today are used up for the arm random; it has a share of 10",
+        "5 of at most 5 of today are used up; 5 more are for the arm random",
+    ]
+    tomorrow = NOON + timedelta(days=1)
+    for arm in ("random", "policy"):
+        assert not again.evaluate(states, tomorrow, arm=arm).out.any()
+
+
+def test_no_price_has_a_say_in_the_arm_random(two_arms):
+    morning, worthless = NOON.replace(hour=0, minute=1), np.array([2.0, -1.0, 1.0])
+    pacer = two_arms(random=0.5)
+    of_policy = pacer.evaluate({}, morning, worthless)
+    of_random = pacer.evaluate({}, morning, worthless, arm="random")
+    assert of_policy.out[1] and of_policy.prices[1] > 0
+    assert not of_random.out.any() and not of_random.prices.any()
+    assert pacer.evaluate({}, morning, worthless, arm="nobody").out[1]
+
+
+@pytest.mark.parametrize(("first", "second"), [("random", "policy"), ("policy", "random")])
+@pytest.mark.parametrize(("before", "after"), [(0.1, 0.5), (0.5, 0.1), (0.5, 0), (0, 0.5)])
+def test_the_maximum_holds_on_a_day_on_which_the_shares_change(
+    two_arms, first, second, before, after
+):
+    states = {}
+    spend_all(two_arms(random=before), states, first)
+    for arm in (second, first):
+        spend_all(two_arms(random=after), states, arm)
+    assert sum(state["spent"] for state in states.values()) <= 10
+
+
+def test_what_the_other_arm_spends_leaves_a_selection_valid_while_its_own_part_holds(two_arms):
+    pacer, nothing = two_arms(random=0.5), np.zeros(3, dtype=bool)
+    opened = pacer.evaluate({}, NOON, arm="random")
+    opened.spend(1)
+    states = kept(opened)
+    assert pacer.still_valid({}, states, NOON, 1, nothing, "policy")
+    assert pacer.still_valid({}, states, NOON, 1, nothing, "random")
+    spend_all(pacer, states, "random")
+    assert not pacer.still_valid({}, states, NOON, 1, nothing, "random")
+
+
+def test_decisions_of_before_the_arms_have_the_whole_maximum(two_arms):
+    states, pacer = {}, two_arms(random=0.5)
+    for count in range(10):
+        opened = pacer.evaluate(states, NOON, arm="control", shared=False)
+        assert not opened.out.any(), count
+        opened.spend(1)
+        states |= kept(opened)
+    assert list(states) == ["actions.discount.volume"]
+    used = pacer.evaluate(states, NOON, arm="policy", shared=False)
+    assert used.why(1).reason == "10 of at most 10 of today are used up"
