@@ -16,6 +16,7 @@ from features.ledger import tables
 from features.ledger.ledger import Ledger
 from features.outcomes.attribution import DECISION_COLUMNS, read_attribution, shown_by
 from features.outcomes.credit_rules import reward
+from features.rewards.met_customers import TWO_ARMS
 from features.rewards.reward_rows import ARMS
 from features.rewards.rewards import Rewards
 
@@ -87,6 +88,47 @@ def recomputed_event_days(
             mine = [row for row in rows if row.customer_id == customer_id]
             for at, left in _leaving(mine, domain):
                 add(customer_id, at, left, 0.0)
+    return {key: values for key, values in found.items() if any(values)}
+
+
+def recomputed_met(ledger: Ledger) -> dict[str, datetime]:
+    """When each customer was first met, from all its decisions."""
+    decided, met = tables.decisions.c, dict[str, datetime]()
+    query = sa.select(decided.customer_id, decided.decided_at, decided.serial, decided.arm)
+    rows = ledger.read(lambda connection: connection.execute(query).all())
+    first = int(ledger.read(lambda connection: tables.get_meta(connection, TWO_ARMS)) or 0)
+    for row in rows:
+        if row.serial > first and row.arm is not None:
+            met[row.customer_id] = min(met.get(row.customer_id, row.decided_at), row.decided_at)
+    return met
+
+
+def recomputed_values(
+    ledger: Ledger, domain: Domain, catalog: Catalog, now: datetime
+) -> dict[tuple[str, int], tuple[float, float, int]]:
+    """Margin, cost and leaving by customer and day, of all who were met, from that day on."""
+    met, found = recomputed_met(ledger), dict[tuple[str, int], tuple[float, float, int]]()
+    last = (now - tables.EPOCH) // DAY
+
+    def add(customer_id: str, day: int, *values: Any) -> None:
+        if day <= last:
+            before = found.get((customer_id, day), (0.0, 0.0, 0))
+            added = tuple(a + b for a, b in zip(before, values, strict=True))
+            found[customer_id, day] = added
+
+    for (customer_id, day), (left, value) in recomputed_event_days(ledger, domain).items():
+        if customer_id in met and day >= (met[customer_id] - tables.EPOCH) // DAY:
+            add(customer_id, day, value, 0.0, left)
+    decided, shown = tables.decisions.c, tables.contacts.c
+    query = sa.select(decided.customer_id, decided.activated_at, shown.action_id).join_from(
+        tables.decisions, tables.contacts, decided.decision_id == shown.decision_id
+    )
+    served = query.where(decided.served, decided.arm.is_not(None))
+    for row in ledger.read(lambda connection: connection.execute(served).all()):
+        day = (row.activated_at - tables.EPOCH) // DAY
+        action = catalog.actions.get(row.action_id)
+        if row.customer_id in met and day >= (met[row.customer_id] - tables.EPOCH) // DAY:
+            add(row.customer_id, day, 0.0, action.cost if action else 0.0, 0)
     return {key: values for key, values in found.items() if any(values)}
 
 

@@ -8,9 +8,10 @@ be compared as they were drawn (intention to treat).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, tzinfo
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,34 +20,26 @@ from numpy.typing import NDArray
 
 from features.business.catalog import Catalog
 from features.business.domain import Domain
-from features.business.experiment.objective import RemainingValue
-from features.customers.attribute_history import attribute_versions, attributes_at
 from features.ledger import tables
 from features.ledger.ledger import Ledger
 from features.ledger.statements import Statement
 from features.rewards.decision_rewards import DAY_US
+from features.rewards.event_days import EVER_DAY
+from features.rewards.kept_rows import EVENT_ROWS, KeptRows, PackedRow, stream_rows
+from features.rewards.remaining_values import remaining_values
 from features.rewards.reward_rows import ARMS, ROW_TYPE, day_at
 from features.rewards.rewards import Whole
 
 BEFORE_DAYS = 90  # days before a customer was met whose margin is told
 # As `event_days` packs its rows.
 EVENT_ROW = np.dtype([("day", "<i4"), ("left", "<i4"), ("value", "<f8")])
-_MET, _EVENTS, _SHOWN = tables.met_customers.c, tables.event_days.c, tables.reward_days.c
+_MET = tables.met_customers.c
 _ALL_MET = Statement(
     sa.select(_MET.customer_id, sa.type_coerce(_MET.met_at, sa.BigInteger)).order_by(
         _MET.customer_id
     )
 )
-_EVENT_DAYS = Statement(
-    sa.select(_EVENTS.customer_id, _EVENTS.days)
-    .join_from(tables.met_customers, tables.event_days, _EVENTS.customer_id == _MET.customer_id)
-    .order_by(_MET.customer_id)
-)
-_SHOWN_DAYS = Statement(
-    sa.select(_SHOWN.customer_id, _SHOWN.days)
-    .join_from(tables.met_customers, tables.reward_days, _SHOWN.customer_id == _MET.customer_id)
-    .order_by(_MET.customer_id)
-)
+QUARTER_US = 900_000_000  # clocks are put forward and back at quarters of an hour
 _EXPERIMENT = sum(1 << number for number, arm in enumerate(ARMS) if arm != "control")
 
 
@@ -126,6 +119,20 @@ class CustomerValues:
         return _sums(days.customer[rows], value, len(self.customers))
 
 
+class KeptValues:
+    """What `customer_values` has read before, kept for the requests of one process.
+
+    Parameters
+    ----------
+    shown
+        The kept rows of what was shown, which may be those of `rewards`.
+    """
+
+    def __init__(self, shown: KeptRows | None = None) -> None:
+        self.shown = shown or KeptRows()
+        self.events = KeptRows(source=EVENT_ROWS)
+
+
 def customer_values(
     ledger: Ledger,
     domain: Domain,
@@ -133,8 +140,11 @@ def customer_values(
     now: datetime,
     since: datetime | None = None,
     until: datetime | None = None,
+    kept: KeptValues | None = None,
 ) -> CustomerValues:
     """Read the values of all customers who were met, as `reward_steps` has summed them.
+
+    A customer counts from the day on which it was met, with all of that day.
 
     Parameters
     ----------
@@ -142,39 +152,46 @@ def customer_values(
         The days that count, from that of ``since`` on, and up to that of the last moment before
         ``until``; None: no limit. They limit the days and never the customers, as those who still
         come in a later period are no random part of their arm.
+    kept
+        Rows that were read before; None: all rows are read.
     """
-    first = -(1 << 31) if since is None else tables.micros(since) // DAY_US
+    first = EVER_DAY if since is None else tables.micros(since) // DAY_US
     end_us = tables.micros(now) + 1
     if until is not None:
         end_us = min(end_us, tables.micros(until))
-    return ledger.read(lambda c: _read(c, domain, catalog, first, (end_us - 1) // DAY_US))
+    days = first, (end_us - 1) // DAY_US
+    return ledger.read(lambda c: _read(c, domain, catalog, tables.micros(now), days, kept))
 
 
 def _read(
-    connection: sa.Connection, domain: Domain, catalog: Catalog, first: int, last: int
+    connection: sa.Connection,
+    domain: Domain,
+    catalog: Catalog,
+    now_us: int,
+    days: tuple[int, int],
+    kept: KeptValues | None,
 ) -> CustomerValues:
     met = _ALL_MET.rows(connection, {})
     customers = [row[0] for row in met]
     index = {customer_id: number for number, customer_id in enumerate(customers)}
     met_us = np.fromiter((row[1] for row in met), np.int64, len(met))
     met_day = (met_us // DAY_US).astype(np.int32)
-    owner, events = _unpacked(_EVENT_DAYS.rows(connection, {}), index, EVENT_ROW)
+    shown_rows, event_rows = _packed_rows(connection, now_us, kept)
+    owner, events = _unpacked(event_rows, index, EVENT_ROW)
     past = events["day"] < met_day[owner]
     recent = past & (events["day"] >= met_day[owner] - BEFORE_DAYS)
-    counts = ~past & (events["day"] >= first) & (events["day"] <= last)
-    shown_to, shown = _unpacked(_SHOWN_DAYS.rows(connection, {}), index, ROW_TYPE)
-    zone = catalog.clock.of_business
-    met_here = np.array([day_at(at_us, zone) for at_us in met_us.tolist()], np.int32)
-    since_met = shown["day"] >= met_here[shown_to]
+    counts = ~past & _within(events["day"], days)
+    shown_to, shown = _unpacked(shown_rows, index, ROW_TYPE)
+    since_met = shown["day"] >= _days_at(met_us, catalog.clock.of_business)[shown_to]
     # West of Greenwich a day of the business begins on the day before that of UTC.
     day = np.maximum(shown["day"], met_day[shown_to])
-    costs = since_met & (day >= first) & (day <= last) & (shown["cost"] != 0)
+    costs = since_met & (shown["cost"] != 0) & _within(day, days)
     return CustomerValues(
         customers,
         met_day,
         _sums(owner[recent], events["value"][recent], len(met)),
         _sums(owner[past], events["left"][past], len(met)) > 0,
-        _remaining(connection, domain.objective.remaining_value, customers, met_us),
+        remaining_values(connection, domain.objective.remaining_value, index, met_us),
         _arms_logged(shown_to[since_met], shown["arm"][since_met], len(met)),
         _merged(
             (owner[counts], events[counts]), (shown_to[costs], day[costs], shown["cost"][costs])
@@ -182,14 +199,40 @@ def _read(
     )
 
 
+def _packed_rows(
+    connection: sa.Connection, now_us: int, kept: KeptValues | None
+) -> tuple[Iterable[list[PackedRow]], Iterable[list[PackedRow]]]:
+    if kept is not None:
+        return kept.shown.batches(connection, now_us), kept.events.batches(connection, now_us)
+    return stream_rows(connection, now_us), stream_rows(connection, now_us, source=EVENT_ROWS)
+
+
 def _unpacked(
-    rows: Sequence[tuple[Any, ...]], index: dict[str, int], kind: np.dtype[Any]
+    batches: Iterable[list[PackedRow]], index: dict[str, int], kind: np.dtype[Any]
 ) -> tuple[Whole, NDArray[Any]]:
-    """Unpack the days of customers; also the index of the customer of each day."""
-    packed = [row[1] for row in rows]
-    lengths = np.fromiter(map(len, packed), np.int64, len(rows)) // kind.itemsize
-    owners = np.fromiter((index[row[0]] for row in rows), np.int32, len(rows))
-    return np.repeat(owners, lengths), np.frombuffer(b"".join(packed), kind)
+    """Unpack the days of those customers who were met, in their order, each with its customer."""
+    rows = [
+        (index[row.customer_id], row.days)
+        for batch in batches
+        for row in batch
+        if row.customer_id in index
+    ]
+    rows.sort(key=itemgetter(0))
+    lengths = np.fromiter((len(packed) for _, packed in rows), np.int64, len(rows))
+    owners = np.fromiter((owner for owner, _ in rows), np.int32, len(rows))
+    days = np.frombuffer(b"".join([packed for _, packed in rows]), kind)
+    return np.repeat(owners, lengths // kind.itemsize), days
+
+
+def _within(day: Whole, days: tuple[int, int]) -> NDArray[np.bool_]:
+    return (day >= days[0]) & (day <= days[1])
+
+
+def _days_at(times_us: NDArray[np.int64], zone: tzinfo) -> Whole:
+    """The days of some times on the clock of the business. Many times share a quarter."""
+    quarters, place = np.unique(times_us // QUARTER_US, return_inverse=True)
+    days = [day_at(quarter * QUARTER_US, zone) for quarter in quarters.tolist()]
+    return np.array(days, np.int32)[place]
 
 
 def _sums(index: Whole, weights: NDArray[Any], count: int) -> NDArray[np.float64]:
@@ -209,30 +252,22 @@ def _merged(
 ) -> ValueDays:
     """Make one row of the events and of the costs of each customer and day."""
     owner, rows = events
-    customer = np.concatenate((owner, costs[0])).astype(np.int64)
-    day = np.concatenate((rows["day"], costs[1])).astype(np.int64)
-    keys, place = np.unique((customer << 32) + day, return_inverse=True)
-    place_of_events, place_of_costs = place[: len(owner)], place[len(owner) :]
+    shown_to, shown_on, cost = costs
+    days = np.concatenate((rows["day"], shown_on)).astype(np.int64)
+    keys = (np.concatenate((owner, shown_to)).astype(np.int64) << 32) + days
+    order = np.argsort(keys, kind="stable")  # both parts are in order: they are merged
+    keys = keys[order]
+    begins = np.flatnonzero(np.diff(keys, prepend=-1))
+
+    def summed(weights: NDArray[Any], of_costs: NDArray[Any]) -> NDArray[np.float64]:
+        both = np.concatenate((weights, of_costs)).astype(np.float64, copy=False)
+        return np.add.reduceat(both[order], begins) if len(begins) else both
+
+    no_events, no_costs = np.zeros(len(rows), np.int8), np.zeros(len(cost), np.int8)
     return ValueDays(
-        (keys >> 32).astype(np.int32),
-        (keys & 0xFFFF_FFFF).astype(np.int32),
-        _sums(place_of_events, rows["value"], len(keys)),
-        _sums(place_of_costs, costs[2], len(keys)),
-        _sums(place_of_events, rows["left"], len(keys)).astype(np.int32),
+        (keys[begins] >> 32).astype(np.int32),
+        (keys[begins] & 0xFFFF_FFFF).astype(np.int32),
+        summed(rows["value"], no_costs),
+        summed(no_events, cost),
+        summed(rows["left"], no_costs).astype(np.int8),
     )
-
-
-def _remaining(
-    connection: sa.Connection, rule: RemainingValue, customers: list[str], met_us: NDArray[np.int64]
-) -> NDArray[np.float64]:
-    """The remaining value of each customer, by the attribute at the time of meeting."""
-    found = np.full(len(customers), rule.otherwise)
-    if rule.attribute is None:
-        return found
-    versions = attribute_versions(connection, customers)
-    for number, (customer_id, at_us) in enumerate(zip(customers, met_us.tolist(), strict=True)):
-        of_then = versions[customer_id]
-        value = attributes_at(of_then, at_us).get(rule.attribute) if of_then else None
-        if value is not None:
-            found[number] = float(value) * rule.times
-    return found

@@ -1,4 +1,4 @@
-"""Keeps the packed rows of rewards in memory, and reads only those that changed since.
+"""Keeps the packed rows of the sums in memory, and reads only those that changed since.
 
 Reading a hundred thousand rows takes the database and its driver longer than all the sums that
 follow. Each row has the number of the step that wrote it, so a reader asks for later ones only.
@@ -18,23 +18,43 @@ from features.ledger.statements import Statement
 MOST_BYTES = 200_000_000  # kept in memory; of a larger table all rows are read each time
 CUSTOMERS = 500  # rows given at a time: what they hold fits into the processor's cache
 
-_COLUMNS = tables.reward_days.c
-_DIFFER_US = sa.type_coerce(_COLUMNS.windows_differ_until, sa.BigInteger)
+_SHOWN, _EVENTS = tables.reward_days.c, tables.event_days.c
+_DIFFER_US = sa.type_coerce(_SHOWN.windows_differ_until, sa.BigInteger)
 _NOW_US = sa.bindparam("now", type_=sa.BigInteger)
-_WRITTEN_AFTER = Statement(
-    sa.select(
-        _COLUMNS.customer_id,
-        _COLUMNS.days,
-        sa.case((_DIFFER_US > _NOW_US, _COLUMNS.window_ends)),
-        _COLUMNS.unknown_actions,
-        _COLUMNS.step,
-    ).where(_COLUMNS.step > sa.bindparam("step", type_=sa.BigInteger))
+_STEP = sa.bindparam("step", type_=sa.BigInteger)
+
+
+class Source(NamedTuple):
+    """The statements that read a table of packed rows: those after a step, and their number."""
+
+    written_after: Statement
+    number: Statement
+
+
+REWARD_ROWS = Source(
+    Statement(
+        sa.select(
+            _SHOWN.customer_id,
+            _SHOWN.days,
+            sa.case((_DIFFER_US > _NOW_US, _SHOWN.window_ends)),
+            _SHOWN.unknown_actions,
+            _SHOWN.step,
+        ).where(_SHOWN.step > _STEP)
+    ),
+    Statement(sa.select(sa.func.count()).select_from(tables.reward_days)),
 )
-_COUNT = Statement(sa.select(sa.func.count()).select_from(tables.reward_days))
+EVENT_ROWS = Source(
+    Statement(
+        sa.select(_EVENTS.customer_id, _EVENTS.days, sa.null(), sa.null(), _EVENTS.step).where(
+            _EVENTS.step > _STEP
+        )
+    ),
+    Statement(sa.select(sa.func.count()).select_from(tables.event_days)),
+)
 
 
 class PackedRow(NamedTuple):
-    """The packed days of a customer.
+    """The packed days of a customer; of events, without windows and actions.
 
     Attributes
     ----------
@@ -57,18 +77,19 @@ class PackedRow(NamedTuple):
 
 
 def stream_rows(
-    connection: sa.Connection, now_us: int, step: int = -1
+    connection: sa.Connection, now_us: int, step: int = -1, source: Source = REWARD_ROWS
 ) -> Iterator[list[PackedRow]]:
     """Read the rows that were written after a step, some hundred at a time."""
-    for some in _WRITTEN_AFTER.batches(connection, {"step": step, "now": now_us}, CUSTOMERS):
+    values = {"step": step, "now": now_us}
+    for some in source.written_after.batches(connection, values, CUSTOMERS):
         yield list(map(PackedRow._make, some))
 
 
 class KeptRows:
-    """The packed rows of one ledger, kept for the requests of one process."""
+    """The packed rows of one table of a ledger, kept for the requests of one process."""
 
-    def __init__(self, most_bytes: int = MOST_BYTES) -> None:
-        self._most_bytes = most_bytes
+    def __init__(self, most_bytes: int = MOST_BYTES, source: Source = REWARD_ROWS) -> None:
+        self._most_bytes, self._source = most_bytes, source
         self._rows: dict[str, PackedRow] = {}
         self._step, self._now_us, self._bytes = -1, 0, 0
         self._lock = threading.Lock()
@@ -78,7 +99,7 @@ class KeptRows:
         with self._lock:
             rows = self._refreshed(connection, now_us) if self._most_bytes else None
         if rows is None:
-            yield from stream_rows(connection, now_us)
+            yield from stream_rows(connection, now_us, source=self._source)
             return
         for begin in range(0, len(rows), CUSTOMERS):
             yield rows[begin : begin + CUSTOMERS]
@@ -88,7 +109,7 @@ class KeptRows:
         if now_us < self._now_us:  # windows that have ended since were not read
             self._forget()
         self._read(connection, now_us)
-        [(count,)] = _COUNT.rows(connection, {})
+        [(count,)] = self._source.number.rows(connection, {})
         if count != len(self._rows):  # some were deleted
             self._forget()
             self._read(connection, now_us)
@@ -100,7 +121,7 @@ class KeptRows:
 
     def _read(self, connection: sa.Connection, now_us: int) -> None:
         newest = self._step
-        for some in stream_rows(connection, now_us, self._step):
+        for some in stream_rows(connection, now_us, self._step, self._source):
             for row in some:
                 earlier = self._rows.get(row.customer_id)
                 self._bytes += row.size - (earlier.size if earlier else 0)

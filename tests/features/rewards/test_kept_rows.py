@@ -9,10 +9,11 @@ import sqlalchemy as sa
 
 from features.ledger import tables
 from features.ledger.ledger import Ledger
-from features.rewards.kept_rows import KeptRows
+from features.rewards.kept_rows import EVENT_ROWS, KeptRows
 from features.rewards.reward_steps import RewardRules
 from tests.conftest import NOW
 from tests.decided import decided
+from tests.features.rewards.test_reward_steps import happened
 from tests.summed import sum_all
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
@@ -78,3 +79,18 @@ def test_a_table_that_is_too_large_is_read_each_time(ledger, summed):
     summed(3, "c3")
     assert set(given(ledger, kept)) == {"c1", "c2", "c3"}
     assert not kept._rows
+
+
+def test_rows_of_events_are_kept_alike(ledger, toy_catalog, toy_domain):
+    """An order ends a silence, so a customer with one has a row."""
+    kept, rules = KeptRows(source=EVENT_ROWS), RewardRules.of(toy_catalog, toy_domain)
+    assert given(ledger, kept) == {}
+    for customer_id in ("c1", "c2"):
+        happened(ledger, toy_domain, customer_id, customer_id, NOW, "order")
+        sum_all(ledger, rules)
+        assert max(given(ledger, kept)) == customer_id
+    first = given(ledger, kept)
+    ledger.write_now(lambda c: c.execute(sa.delete(tables.event_days)))
+    happened(ledger, toy_domain, "more", "c1", NOW, "order")
+    sum_all(ledger, rules)
+    assert given(ledger, kept).keys() == {"c1"} and given(ledger, kept)["c1"] > first["c2"]

@@ -19,8 +19,10 @@ from features.journeys.events import Event
 from features.ledger import tables
 from features.ledger.derived_tables import mark_decisions
 from features.ledger.ledger import Ledger
+from features.rewards.customer_values import KeptValues, customer_values
 from features.rewards.event_days import EventRules, mark_events, unpack_event_days
 from features.rewards.kept_rows import KeptRows
+from features.rewards.reward_rows import ARMS
 from features.rewards.reward_state import forget_rewards, read_state
 from features.rewards.reward_steps import RewardRules, sum_rewards
 from features.rewards.reward_steps import _computed as computed_step
@@ -28,12 +30,23 @@ from features.rewards.reward_steps import _write as write_step
 from features.rewards.rewards import NotSummed, rewards
 from tests.conftest import NOW
 from tests.decided import decided
-from tests.recomputed import as_sums, recomputed_event_days, recomputed_rewards
+from tests.recomputed import (
+    as_sums,
+    recomputed_event_days,
+    recomputed_met,
+    recomputed_rewards,
+    recomputed_values,
+)
 from tests.summed import sum_all
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
 
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
+# A visit is how customers leave, an order how they come back.
+LEAVING = {
+    "churn": {"event": "visit", "when": "happens", "back": "order"},
+    "objective": {"margin": {"order.amount_eur": -0.5}, "remaining_value": 3},
+}
 CUSTOMERS = ("c1", "c2", "c3", "c4", "c5")
 
 
@@ -67,6 +80,7 @@ class Story:
         self.outcomes: list[tuple[str, str]] = []
         self.number = 0
         self.kept = KeptRows()
+        self.kept_values = KeptValues(self.kept)
 
     def go_on(self) -> None:
         changes: list[Callable[[], None]] = [
@@ -92,7 +106,7 @@ class Story:
         first, second = self.rng.permutation([*self.catalog.actions, "of_last_year"])[:2]
         days = [{}, {first: 7}, {first: 3, second: 14}][self.rng.integers(3)]
         more: dict[str, Any] = {"customer_id": str(self.rng.choice(CUSTOMERS))}
-        more["arm"] = str(self.rng.choice(["policy", "control"]))
+        more["arm"] = str(self.rng.choice(ARMS))
         if self.rng.random() < 0.2:
             more |= {"activated_at": None, "served": False}
             self.waiting.append(name)
@@ -254,12 +268,25 @@ def assert_as_from_scratch(story: Story, **period: datetime) -> None:
         assert sums[key] == pytest.approx(values, abs=1e-9), key
 
 
+def assert_values_as_from_scratch(story: Story) -> None:
+    expected = recomputed_values(story.ledger, story.domain, story.catalog, NOW)
+    for kept in (None, story.kept_values):
+        found = customer_values(story.ledger, story.domain, story.catalog, NOW, kept=kept)
+        assert found.customers == sorted(recomputed_met(story.ledger))
+        rows = list(zip(*(column.tolist() for column in found.days), strict=True))
+        sums = {(found.customers[row[0]], row[1]): row[2:] for row in rows}
+        sums = {key: values for key, values in sums.items() if any(values)}
+        assert sums.keys() == expected.keys()
+        for key, values in expected.items():
+            assert sums[key] == pytest.approx(values, abs=1e-9), key
+
+
 @pytest.mark.parametrize("seed", range(6))
-@pytest.mark.parametrize("churn", [{}, {"event": "order", "when": "happens"}], ids=str)
+@pytest.mark.parametrize("changes", [{}, LEAVING], ids=["silent", "happens"])
 def test_the_sums_are_those_of_a_computation_from_scratch(
-    ledger, toy_catalog, toy_domain, seed, churn
+    ledger, toy_catalog, toy_domain, seed, changes
 ):
-    domain = with_spend(toy_domain, **({"churn": churn} if churn else {}))
+    domain = with_spend(toy_domain, **changes)
     story = Story(ledger, toy_catalog, domain, seed)
     for _ in range(3):
         for _ in range(60):
@@ -269,6 +296,7 @@ def test_the_sums_are_those_of_a_computation_from_scratch(
         begin, end = sorted([story.a_time(), story.a_time()])
         assert_as_from_scratch(story, since=begin, until=end)
         assert summed_events(ledger) == recomputed_event_days(ledger, domain)
+        assert_values_as_from_scratch(story)
     assert story.decisions
 
 
