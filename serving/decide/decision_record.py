@@ -164,6 +164,25 @@ def _write(connection: sa.Connection, rows: DecisionRows, changed: Mapping[str, 
         keep_paces(connection, changed)
 
 
+def append_many(
+    connection: sa.Connection, rows: Sequence[DecisionRows], changed: Mapping[str, Any]
+) -> None:
+    """Append decisions of which nobody else has made one meanwhile, in their order.
+
+    Parameters
+    ----------
+    changed
+        The pacing states after all of them.
+    """
+    _APPEND.run_many(connection, [one.decision for one in rows])
+    contacts = [contact for one in rows for contact in one.contacts]
+    note_contacts(connection, contacts)
+    for one in rows:
+        shown = [contact["action_id"] for contact in one.contacts]
+        queue_silences(connection, one.decision["decision_id"], shown, one.decision["decided_at"])
+    keep_paces(connection, changed)
+
+
 def decision_rows(complete: CompleteDecision) -> DecisionRows:
     """Make the rows of a decision."""
     setup, inputs, selected = complete.setup, complete.inputs, complete.selected

@@ -80,12 +80,38 @@ class InputReader:
 
         # Both are read without a transaction. `select_and_append` looks again at who the customer
         # is; if a merge came between, the inputs are read anew.
-        version, (customer_id, subject), agreed = await self.ledger.read_briefly(find)
+        version, found, agreed = await self.ledger.read_briefly(find)
+        return self.with_features(setup, request, keys, now, decision_id, found, agreed, version)
+
+    def with_features(
+        self,
+        setup: DecisionSetup,
+        request: DecideRequest,
+        keys: tuple[str, ...],
+        now: datetime,
+        decision_id: str,
+        whose: Found,
+        agreed: Mapping[str, bool],
+        version: Version | None = None,
+        secret: str = "",
+    ) -> DecisionInputs:
+        """Read the features of a customer who was found, and collect all inputs.
+
+        Parameters
+        ----------
+        agreed
+            By purpose, whether the customer consents.
+        version
+            See `DecisionInputs`.
+        secret
+            That of the draws; empty: as it was read last.
+        """
+        customer_id, subject = whose
         found, problem = read_features(self.features, customer_id)
         known, row = is_known(self.model_input, found), feature_row(self.model_input, found, now)
         return DecisionInputs(
             decision_id=decision_id,
-            seed=draw_seed(self._secret, decision_id),
+            seed=draw_seed(secret or self._secret, decision_id),
             request=request,
             keys=keys,
             customer_id=customer_id,

@@ -43,7 +43,7 @@ def read_limit_inputs(
     """
     contacts = contacts_of(connection, setup, customer_id, now)
     account = account_contacts_of(connection, setup, customer_id, channel, now)
-    return LimitInputs(contacts, _paces_of(connection, setup, out), account)
+    return LimitInputs(contacts, paces_of(connection, setup, out), account)
 
 
 def still_valid(
@@ -126,7 +126,8 @@ def record_of_account(account: AccountContacts | None) -> dict[str, Any]:
     return {"account": {**account._asdict(), "showings": showings}}
 
 
-def _paces_of(connection: sa.Connection, setup: DecisionSetup, out: Bools) -> dict[str, Any]:
+def paces_of(connection: sa.Connection, setup: DecisionSetup, out: Bools) -> dict[str, Any]:
+    """Read the pacing states that the actions which are left draw on, by name."""
     names = setup.pacer.names(out)
     if not names:
         return {}

@@ -1,0 +1,1 @@
+"""The served classes, played at speed in the simulated worlds."""
