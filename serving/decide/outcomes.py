@@ -58,28 +58,31 @@ async def record_outcome(
             expected=f"one of {', '.join(catalog.outcomes)}",
             remedy="Correct it, or add the outcome to the action catalogue.",
         )
+    return await ledger.write(lambda connection: write_outcome(connection, request, now))
 
-    def write(connection: sa.Connection) -> OutcomeAnswer:
-        decision = _decision(connection, request)
-        action_id = _action_of(connection, decision, request)
-        changed = _changed(connection, request)
-        if changed is not None:
-            action_id = changed.action_id
-        row = _row(request, action_id, changed, _time_of(decision, request, now), now)
-        row["outcome_id"], earlier = _identified(connection, request, changed, row)
-        if earlier is not None:
-            _check_same(earlier, row, request)
-        else:
-            _check_holds(connection, request)
-            _check_count(connection, request)
-            _check_shared(connection, row["shared_id"])
-            connection.execute(tables.outcomes.insert(), row)
-            add_outcome_at(connection, row)
-            mark_decisions(connection, [request.decision_id])
-        status = "duplicate" if earlier is not None else "recorded"
-        return OutcomeAnswer(outcome_id=row["outcome_id"], status=status)
 
-    return await ledger.write(write)
+def write_outcome(
+    connection: sa.Connection, request: OutcomeRequest, now: datetime
+) -> OutcomeAnswer:
+    """Write an outcome whose name and time were checked; see `record_outcome`."""
+    decision = _decision(connection, request)
+    action_id = _action_of(connection, decision, request)
+    changed = _changed(connection, request)
+    if changed is not None:
+        action_id = changed.action_id
+    row = _row(request, action_id, changed, _time_of(decision, request, now), now)
+    row["outcome_id"], earlier = _identified(connection, request, changed, row)
+    if earlier is not None:
+        _check_same(earlier, row, request)
+    else:
+        _check_holds(connection, request)
+        _check_count(connection, request)
+        _check_shared(connection, row["shared_id"])
+        connection.execute(tables.outcomes.insert(), row)
+        add_outcome_at(connection, row)
+        mark_decisions(connection, [request.decision_id])
+    status = "duplicate" if earlier is not None else "recorded"
+    return OutcomeAnswer(outcome_id=row["outcome_id"], status=status)
 
 
 def _row(

@@ -1,7 +1,4 @@
-"""Reads the champion of the bandit from MLflow, and counts all credits again on top of it.
-
-They are counted at once where they are few, else beside the learner's steps, which go on meanwhile.
-"""
+"""Reads the champion of the bandit from MLflow, and counts all credits again on top of it."""
 
 from __future__ import annotations
 
@@ -115,9 +112,8 @@ class Champions:
 class Recount:
     """Counts all credits again in a thread of its own, while the learner's steps go on.
 
-    The credits are read in chunks. A step that comes between changes some of them: what it changes
-    is added here, too, unless its chunk is still to be read. Sums do not depend on the order, so in
-    the end they are those of all credits as of the last step.
+    The credits are read in chunks. What a step between two of them changes is added here, too,
+    unless its chunk is still to be read. Sums do not depend on the order.
 
     Parameters
     ----------
@@ -200,7 +196,8 @@ class Recount:
 class Recounts:
     """Fits the encoder again and counts all credits with it, when enough decisions were shown.
 
-    ``imported`` is that of `Champions`; ``start`` runs a function beside this thread.
+    ``imported`` is that of `Champions`; ``start`` runs a function beside this thread, for more than
+    ``at_once`` decisions (0: `AT_ONCE`).
     """
 
     def __init__(
@@ -208,10 +205,11 @@ class Recounts:
         updates: BanditUpdates,
         imported: Callable[[str], BanditState | None],
         start: Callable[[Callable[[], None]], None] | None = None,
+        at_once: int = 0,
     ) -> None:
         self._updates = updates
         self._imported = imported
-        self._start = start or _in_thread
+        self._start, self._at_once = start or _in_thread, at_once or AT_ONCE
         self._threshold = EncodingThreshold(updates.shown)
         self._running: Recount | None = None
         self.base = ""  # that the last state builds on, or the one that is being counted
@@ -223,7 +221,7 @@ class Recounts:
         if self._running is not None and self.base == base:
             return True
         self.drop()
-        if self._updates.shown() <= AT_ONCE:
+        if self._updates.shown() <= self._at_once:
             return False
         self._run(base, imported, shown, delays)
         return True
@@ -252,7 +250,7 @@ class Recounts:
         imported = self._imported(base)
         if imported is None:
             log.warning("Bandit %s cannot be read; encoding goes on as before", base)
-        elif shown > AT_ONCE:
+        elif shown > self._at_once:
             self._run(base, imported, shown, delays)
             return None
         else:
@@ -291,9 +289,9 @@ class Recounts:
 
     def drop(self) -> None:
         """Use no recount that runs: another learner has written, or the base is another."""
-        if self._running is not None:
-            self._running.is_dropped = True
-        self._running = None
+        running, self._running = self._running, None
+        if running is not None:
+            running.is_dropped = True
 
 
 def _in_thread(run: Callable[[], None]) -> None:

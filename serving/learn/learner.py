@@ -67,6 +67,9 @@ class Learner:
         Returns the version and the bandit to build on; None if MLflow has none or does not answer.
     folder
         Of the checkpoints; None: none are kept, and all credits are counted again after a restart.
+    at_once : int
+        Shown decisions, up to which all credits are counted again within a step, and not beside
+        the steps; 0: as many as a server.
     """
 
     def __init__(
@@ -77,6 +80,7 @@ class Learner:
         params: TrainingParams,
         read_champion: ReadChampion,
         folder: Path | None = None,
+        at_once: int = 0,
     ) -> None:
         self.catalog = catalog
         self.ledger = ledger
@@ -86,7 +90,7 @@ class Learner:
         self._store = StateStore(ledger, self._updates, params.bandit, CheckpointFolder(folder))
         self._delays = ResponseDelays(catalog)
         self._publisher = SnapshotPublisher(ledger)
-        self._recounts = Recounts(self._updates, self._champions.imported)
+        self._recounts = Recounts(self._updates, self._champions.imported, at_once=at_once)
         self._size = StepSize(AT_ONCE)
         self._tried_again = False  # what was set aside, since the start
         self._state: LearnerState | None = self._restored()

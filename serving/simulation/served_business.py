@@ -1,0 +1,160 @@
+"""A simulated business as a server and its learner serve it, in one process and a ledger of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import sqlalchemy as sa
+
+from features.business.catalog import Catalog
+from features.business.domain import Domain, load_domain
+from features.customers.profiles import attributes_of_each
+from features.errors import ModelMissing
+from features.ingest.load_tables import load_folder
+from features.journeys.model_input import ModelInput
+from features.ledger import tables
+from features.ledger.ledger import Ledger
+from features.settings import GROCERY
+from serving.audit.archive import keep_catalog
+from serving.catalog.compiled_catalog import CompiledCatalog, load_catalog
+from serving.decide.decision_setup import DecisionSetup
+from serving.decide.engine import Engine
+from serving.learn.learner import Learner
+from serving.models.watcher import ModelWatcher
+from serving.simulation.told_events import EventTeller, KnownCustomers
+from training.params import load_params
+from training.simulation.business import MAX_CUSTOMERS, MAX_DAYS, SimulatedBusiness, SimulatedWorld
+
+BEGIN = datetime(2026, 1, 5, tzinfo=UTC)  # midnight before the first day, a Monday
+DOMAINS = GROCERY.parent
+RECOUNTED_AT_ONCE = MAX_CUSTOMERS * MAX_DAYS  # decisions: a thread would make two runs differ
+
+
+class NoRegistry:
+    """A registry without models: the bandit builds on the priors of the catalogue."""
+
+    def champion(self, name: str) -> None:
+        """Return no champion."""
+
+    def version(self, name: str, version: str) -> None:
+        """Raise `ModelMissing`."""
+        raise ModelMissing(
+            f"{name} {version} is not in the simulation.",
+            expected="the priors of the catalogue",
+            remedy="None is needed.",
+        )
+
+
+@dataclass
+class ServedBusiness:
+    """The classes that serve a business, with the customers of a world loaded.
+
+    Nothing survives a crash of the machine: the ledger is not written to the disk at each commit.
+    """
+
+    business: SimulatedBusiness
+    domain: Domain
+    catalog: Catalog
+    ledger: Ledger
+    engine: Engine
+    learner: Learner
+    watcher: ModelWatcher
+    events: EventTeller
+
+    def learn(self, now: datetime) -> None:
+        """Learn all that is due, publish it, and decide by it from now on.
+
+        The trees are fitted where the maintenance of a learner would fit them.
+        """
+        while self.learner.learn(now):
+            pass
+        self.learner.publish(now)
+        if self.learner.wants_trees():
+            self.learner.adopt_trees(self.learner.fit_trees(), now)
+        if self.watcher.refresh_snapshot():
+            self.engine.setup = self.engine.setup.with_models(self.watcher.current)
+
+
+@contextmanager
+def served_business(
+    business: SimulatedBusiness,
+    world: SimulatedWorld,
+    seed: int,
+    change: Mapping[str, Any] | None = None,
+) -> Iterator[ServedBusiness]:
+    """Open a business in a temporary folder, which is deleted afterwards.
+
+    Parameters
+    ----------
+    seed : int
+        Of the draws: with the same one, the same decisions are made.
+    change
+        Keys of the catalogue in place of those of its file.
+    """
+    domain = load_domain(DOMAINS / f"{business.domain}.yaml")
+    catalog = load_catalog(DOMAINS / f"{business.domain}.actions.yaml", domain)
+    catalog = catalog.model_copy(update=dict(change or {}))
+    with TemporaryDirectory(prefix="nba-simulation-") as scratch:
+        ledger = _ledger(Path(scratch), seed)
+        try:
+            attributes = _load(Path(scratch), world, ledger, domain, catalog)
+            yield _opened(business, domain, catalog, ledger, KnownCustomers(attributes))
+        finally:
+            ledger.close()
+
+
+def _ledger(folder: Path, seed: int) -> Ledger:
+    ledger = Ledger(f"sqlite:///{folder / 'ledger.db'}")
+    sa.event.listen(ledger.engine, "connect", _not_durable)
+    ledger.engine.dispose()  # of the connection that has created the tables
+    ledger.write_now(lambda c: tables.set_meta(c, tables.DRAW_SECRET, f"simulation {seed}"))
+    return ledger
+
+
+def _not_durable(connection: Any, _: object) -> None:
+    connection.execute("PRAGMA synchronous = OFF")
+
+
+def _load(
+    folder: Path, world: SimulatedWorld, ledger: Ledger, domain: Domain, catalog: Catalog
+) -> Mapping[str, Mapping[str, str]]:
+    """Load the customers as `nba load` does, and return their attributes."""
+    keep_catalog(ledger, catalog, BEGIN)
+    customers = world.customers()
+    (folder / "tables").mkdir()
+    customers.to_csv(folder / "tables" / "customers.csv", index=False)
+    reports = load_folder(folder / "tables", ledger, domain, catalog, BEGIN)
+    assert all(report.passed for report in reports), reports
+    names = customers["customer_id"].tolist()
+    return ledger.read(lambda connection: attributes_of_each(connection, names))
+
+
+def _opened(
+    business: SimulatedBusiness,
+    domain: Domain,
+    catalog: Catalog,
+    ledger: Ledger,
+    known: KnownCustomers,
+) -> ServedBusiness:
+    model_input, params, registry = ModelInput(domain), load_params(), NoRegistry()
+    watcher = ModelWatcher(registry, ledger, domain, catalog, params)  # type: ignore[arg-type]
+    watcher.refresh()
+    setup = DecisionSetup(
+        CompiledCatalog(catalog, domain, model_input), watcher.current, model_input
+    )
+    return ServedBusiness(
+        business,
+        domain,
+        catalog,
+        ledger,
+        Engine(domain, model_input, known, ledger, setup),
+        Learner(ledger, domain, catalog, params, lambda: None, at_once=RECOUNTED_AT_ONCE),
+        watcher,
+        EventTeller(business, ledger, domain, model_input, known, BEGIN),
+    )
