@@ -138,10 +138,27 @@ def shown_beliefs(row: Any, record: Mapping[str, Any]) -> dict[str, tuple[float,
         held = record.get("candidates", ()), record.get("acceptance", ())
         acceptance = dict(zip(*held, strict=True))
         return {name: (acceptance.get(name, np.nan), experts.get(name, ())) for name in names}
-    beliefs = Beliefs.from_bytes(row.believed)
-    believed = beliefs.acceptance[beliefs.shown].tolist()
-    pairs = zip(believed, beliefs.experts.tolist(), strict=True)
-    return dict(zip(names, pairs, strict=True))
+    return dict(zip(names, _shown_pairs(row.believed), strict=True))
+
+
+def _shown_pairs(packed: bytes) -> list[tuple[float, Sequence[float]]]:
+    """Read of each shown action what `Beliefs.from_bytes` reads, without the other actions."""
+    if packed[:1] != bytes([FORMAT]) or len(packed) < _HEAD.size:
+        Beliefs.from_bytes(packed)  # raises
+    _, n_shown, n_experts, n_actions, n = _HEAD.unpack_from(packed)
+    at = _HEAD.size + -(-n_actions // 8)
+    begin = at + 2 * n_shown
+    if len(packed) != begin + 8 * (3 * n + 1 + n_shown * n_experts):
+        Beliefs.from_bytes(packed)  # raises
+    shown = struct.unpack_from(f"<{n_shown}H", packed, at)
+    experts = struct.unpack_from(f"<{n_shown * n_experts}d", packed, begin + 8 * (3 * n + 1))
+    return [
+        (
+            struct.unpack_from("<d", packed, begin + 8 * place)[0],
+            list(experts[rank * n_experts : (rank + 1) * n_experts]),
+        )
+        for rank, place in enumerate(shown)
+    ]
 
 
 def decided_actions(row: Any) -> list[str]:

@@ -1,22 +1,25 @@
-"""Reads and writes the learner's tables: logged actions, outcomes not learned yet, and credits."""
+"""Reads and writes the learner's tables: outcomes not learned yet, and credits."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-import numpy as np
 import sqlalchemy as sa
 
-from features.business.decided_actions import read_windows, shown_beliefs
 from features.ledger import tables
-from features.ledger.statements import Statement, as_json, select_in_batches, texts_of
-from features.outcomes.attribution import DECISION_COLUMNS, read_attribution, shown_by
-from features.outcomes.credit_rules import Credit, ShownAction, told_acceptance
+from features.ledger.statements import (
+    Statement,
+    as_json,
+    select_in_batches,
+    texts_of,
+)
+from features.outcomes.attribution import read_attribution
+from features.outcomes.credit_rules import Credit, told_acceptance
 from features.outcomes.delay_epochs import ResponseDelays
+from features.outcomes.logged_actions import LoggedAction, read_logged_actions
 from features.outcomes.silence import silent_interval
-from training.arrays import Floats
 
 BATCH = 2_000  # decisions that are read at a time where all are counted again
 Key = tuple[str, str]  # decision_id and action_id
@@ -35,29 +38,6 @@ _COUNT_DECISIONS = Statement(
         tables.decisions.c.decision_id.in_(sa.select(texts_of("ids").c.value))
     )
 )
-
-
-class LoggedAction(NamedTuple):
-    """A shown action, with what the decision's record holds of its customer and its models.
-
-    Attributes
-    ----------
-    row : shape (n_features,)
-        The customer's features at the time of the decision.
-    serial : int
-        The number of decisions that the ledger held before this one.
-    expert_predictions : list of float
-        The acceptance that each expert of the bandit predicted; empty if it was not logged.
-    believed : float
-        The predicted acceptance, if the action is looked at; ``nan`` if it was not logged.
-    """
-
-    shown: ShownAction
-    channel: str
-    row: Floats
-    serial: int
-    expert_predictions: Sequence[float]
-    believed: float = np.nan
 
 
 class CreditChange(NamedTuple):
@@ -92,30 +72,6 @@ class WrittenCredit(NamedTuple):
     credit: Credit | None
     revise_at: datetime | None
     sequence: int | None
-
-
-def read_logged_actions(
-    connection: sa.Connection, decision_ids: Iterable[str], layout: str
-) -> list[LoggedAction]:
-    """Read the actions that served decisions have shown.
-
-    A decision that was made with another layout of features is left out: its numbers stand for
-    other features.
-    """
-    columns = tables.decisions.c
-    read = (columns.channel, columns.features, columns.serial, columns.believed)
-    query = sa.select(*DECISION_COLUMNS, *read).where(columns.served)
-    found = []
-    for one in select_in_batches(connection, query, columns.decision_id, decision_ids):
-        record = read_windows(one) if one.features is not None else {}
-        if record.get("features_layout") != layout:
-            continue
-        row = np.frombuffer(one.features, dtype="<f8").astype(np.float64)
-        beliefs = shown_beliefs(one, record)
-        for shown in shown_by(one, record):
-            believed, experts = beliefs[shown.action_id]
-            found.append(LoggedAction(shown, one.channel, row, one.serial, experts, believed))
-    return found
 
 
 def read_credit_changes(

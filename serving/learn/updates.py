@@ -16,11 +16,11 @@ from features.ledger import tables
 from features.ledger.ledger import Ledger
 from features.outcomes.credit_rules import Credit
 from features.outcomes.delay_epochs import ResponseDelays
+from features.outcomes.logged_actions import LoggedAction, read_logged_actions
 from serving.learn.credits import (
     BATCH,
     CreditChange,
     Key,
-    LoggedAction,
     WrittenCredit,
     count_shown_decisions,
     credited_decisions,
@@ -28,7 +28,6 @@ from serving.learn.credits import (
     first_shown_decisions,
     newest_shown_decisions,
     read_credits,
-    read_logged_actions,
     shown_decisions,
 )
 from serving.learn.memory import memory_scale
@@ -271,9 +270,9 @@ class BanditUpdates:
             action.expert_predictions if len(action.expert_predictions) == n_experts else unknown
             for action, _ in counted
         ]
-        rows = [action.row[columns] for action, _ in counted]
+        rows = np.array([action.row for action, _ in counted])
         return OutcomeBatch(
-            rows=np.array(rows).reshape(len(counted), len(columns)),
+            rows=rows[:, columns] if counted else np.empty((0, len(columns))),
             channels=[action.channel for action, _ in counted],
             actions=[action.shown.action_id for action, _ in counted],
             acceptance=np.array([credit.acceptance for _, credit in counted], dtype=np.float64),

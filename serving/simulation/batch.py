@@ -29,7 +29,7 @@ from serving.decide.decision_setup import DecisionSetup
 from serving.decide.engine import Engine
 from serving.decide.inputs import new_decision_id
 from serving.decide.limit_inputs import account_contacts_of, contacts_of, paces_of
-from serving.decide.step_results import CompleteDecision, DecisionInputs, LimitInputs
+from serving.decide.step_results import CompleteDecision, LimitInputs
 
 
 class Asked(NamedTuple):
@@ -67,14 +67,19 @@ def decide_batch(engine: Engine, asked: Sequence[Asked]) -> list[Decision]:
 
 
 def _readers(
-    connection: sa.Connection, engine: Engine, asked: Sequence[Asked], keys: Sequence[tuple[str, ...]]
+    connection: sa.Connection,
+    engine: Engine,
+    asked: Sequence[Asked],
+    keys: Sequence[tuple[str, ...]],
 ) -> tuple[str, list[_Reader]]:
     """Find the customer of each request, and read consents."""
     secret = tables.get_meta(connection, tables.DRAW_SECRET) or ""
     setup, normalizer = engine.setup, engine.inputs.normalizer
     forgotten = connection.execute(sa.select(sa.exists(sa.select(tables.tombstones)))).scalar_one()
     plain = {
-        one[0] for one in keys if len(one) == 1 and not forgotten and not normalizer.is_anonymous(one[0])
+        one[0]
+        for one in keys
+        if len(one) == 1 and not forgotten and not normalizer.is_anonymous(one[0])
     }
     owners = resolve_each(connection, plain)
     readers = []

@@ -11,17 +11,16 @@ import sqlalchemy as sa
 from features.ledger import tables
 from features.outcomes.credit_rules import Credit
 from features.outcomes.delay_epochs import ResponseDelays
+from features.outcomes.logged_actions import LoggedAction, read_logged_actions
 from serving.learn.credits import (
     CreditChange,
     DecisionErased,
-    LoggedAction,
     WrittenCredit,
     credit_rows,
     credited_decisions,
     newest_shown_decisions,
     read_credit_changes,
     read_credits,
-    read_logged_actions,
     write_credits,
 )
 from tests.decided import decided

@@ -8,11 +8,10 @@ import pytest
 from features.journeys.model_input import ModelInput
 from features.outcomes.credit_rules import Credit
 from features.outcomes.delay_epochs import ResponseDelays
+from features.outcomes.logged_actions import LoggedAction, read_logged_actions
 from serving.learn.credits import (
     CreditChange,
-    LoggedAction,
     credit_rows,
-    read_logged_actions,
     write_credits,
 )
 from serving.learn.updates import BanditUpdates, FittedTrees

@@ -1,0 +1,39 @@
+"""What is read of a shown action is what its decision has kept."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from features.ledger import tables
+from features.outcomes.logged_actions import read_logged_actions
+from tests.serving.fakes import decide, rows
+
+
+def test_a_shown_action_is_read_with_its_features_and_beliefs(engine, ledger, now):
+    decision = decide(engine, now, decision_id="d1", slots=2)
+    layout = engine.model_input.fingerprint
+    found = ledger.read(lambda c: read_logged_actions(c, ["d1", "unknown"], layout))
+    assert [one.shown.action_id for one in found] == [one.action_id for one in decision.actions]
+    [row] = rows(ledger)
+    for rank, (one, action) in enumerate(zip(found, decision.actions, strict=True), start=1):
+        assert (one.shown.decision_id, one.shown.rank, one.channel) == ("d1", rank, row.channel)
+        assert (one.shown.shown_at, one.serial) == (now, row.serial)
+        assert one.believed == action.acceptance
+        np.testing.assert_array_equal(one.row, np.frombuffer(row.features, "<f8"))
+        assert not one.row.flags.owndata or one.row.flags.writeable
+
+
+def test_a_decision_of_another_layout_or_not_served_is_left_out(engine, ledger, now):
+    decide(engine, now, decision_id="d1")
+    decide(engine, now, decision_id="d2", activate=False)
+    layout = engine.model_input.fingerprint
+    assert ledger.read(lambda c: read_logged_actions(c, ["d2"], layout)) == []
+    assert ledger.read(lambda c: read_logged_actions(c, ["d1"], "another")) == []
+
+
+def test_an_imported_decision_is_left_out(engine, ledger, now):
+    decide(engine, now, decision_id="d1")
+    gone = tables.decisions.update().values(features=None, record=None)
+    ledger.write_now(lambda c: c.execute(gone))
+    layout = engine.model_input.fingerprint
+    assert ledger.read(lambda c: read_logged_actions(c, ["d1"], layout)) == []
