@@ -33,7 +33,8 @@ SUITES = {
     "training": ["models", "bandit", "evaluation", "simulation", "pipeline"],
     "serving": [
         *("contract", "catalog", "policies", "models", "learn"),
-        *("decide", "guardrails", "audit", "journeys", "access", "server", "cli", "console"),
+        *("decide", "guardrails", "audit", "journeys", "access", "server", "simulation", "cli"),
+        "console",
     ],
 }
 AT_ROOT = {

@@ -30,6 +30,7 @@ OWN_WEIGHT = 1.0  # acceptances by which a channel is believed to be like all ot
 CELL_WIDTH = 0.25  # of the log odds of the believed acceptance
 SMALLEST = 1e-6  # believed acceptances are cut to the range from this to 1 less this
 ALL_CHANNELS = ""  # key of the looks of channels that have none of their own
+LOWEST = np.log(1e-6)  # of the logarithm of a look
 MOST_STEPS, CONVERGED = 100, 1e-10  # of Newton's method; of the log of a look
 
 Looks = Mapping[str, tuple[float, ...]]  # by channel: look(1), look(2), and so on
@@ -162,7 +163,9 @@ def fit_looks(
         curvature = np.diag(weighed.sum(axis=0) + drawn) - shares.T @ weighed
         step = np.zeros_like(logs)
         step[1:] = np.linalg.solve(curvature[1:, 1:], gradient[1:])
-        logs = logs + np.clip(step, -1.0, 1.0)  # far from the maximum a whole step may overshoot
+        # Far from the maximum a whole step may overshoot. There may be none: acceptances whose own
+        # showings are too young to count say that the ranks of the others are never looked at.
+        logs = np.maximum(logs + np.clip(step, -1.0, 1.0), LOWEST)
         if np.abs(step).max() < CONVERGED:
             break
     return np.minimum(np.exp(logs), 1.0)

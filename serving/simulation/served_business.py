@@ -1,4 +1,4 @@
-"""A simulated business as a server and its learner serve it, in one process and a ledger of its own."""
+"""A simulated business as a server and its learner serve it, in one process."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ from serving.learn.learner import Learner
 from serving.models.watcher import ModelWatcher
 from serving.simulation.told_events import EventTeller, KnownCustomers
 from training.params import load_params
-from training.simulation.business import MAX_CUSTOMERS, MAX_DAYS, SimulatedBusiness, SimulatedWorld
+from training.simulation.business import SimulatedBusiness, SimulatedWorld
 
 BEGIN = datetime(2026, 1, 5, tzinfo=UTC)  # midnight before the first day, a Monday
 DOMAINS = GROCERY.parent
-RECOUNTED_AT_ONCE = MAX_CUSTOMERS * MAX_DAYS  # decisions: a thread would make two runs differ
+RECOUNTED_AT_ONCE = 10**9  # decisions: beside the steps, two runs would differ
 
 
 class NoRegistry:
@@ -86,7 +86,7 @@ def served_business(
     business: SimulatedBusiness,
     world: SimulatedWorld,
     seed: int,
-    change: Mapping[str, Any] | None = None,
+    **change: object,
 ) -> Iterator[ServedBusiness]:
     """Open a business in a temporary folder, which is deleted afterwards.
 
@@ -95,11 +95,11 @@ def served_business(
     seed : int
         Of the draws: with the same one, the same decisions are made.
     change
-        Keys of the catalogue in place of those of its file.
+        Keys of the catalogue in place of those of its file, such as ``arms``.
     """
     domain = load_domain(DOMAINS / f"{business.domain}.yaml")
     catalog = load_catalog(DOMAINS / f"{business.domain}.actions.yaml", domain)
-    catalog = catalog.model_copy(update=dict(change or {}))
+    catalog = catalog.with_parts(**change) if change else catalog
     with TemporaryDirectory(prefix="nba-simulation-") as scratch:
         ledger = _ledger(Path(scratch), seed)
         try:

@@ -1,4 +1,4 @@
-"""The served classes as a policy of the simulation: they decide, are told, and learn, day by day."""
+"""The served classes as a policy of the simulation: they decide, are told, and learn each day."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class ServedPolicy:
         self._due: dict[int, list[OutcomeRequest]] = defaultdict(list)
 
     def choose(self, arrivals: Arrivals, uniform: Floats) -> Ints:
-        """Decide for today's arrivals, after the events that come before; the draw is the service's.
+        """Decide for today's arrivals, after the events that come before; the service draws.
 
         Raises
         ------

@@ -22,8 +22,11 @@ from features.ledger.columns import (
     UtcMicros,
     from_micros,
     micros,
+    packed_floats,
     packed_json,
     parse_micros,
+    unpacked_float_rows,
+    unpacked_floats,
 )
 
 REPEATABLE = settings(derandomize=True, database=None, deadline=None)
@@ -188,3 +191,25 @@ def test_the_columns_keep_their_types_in_both_databases():
     }
     assert declared == {"sqlite": ["TEXT", "BLOB"], "postgresql": ["BYTEA", "BYTEA"]}
     assert isinstance(PackedJson().coerce_compared_value(None, "x"), sa.types.TypeEngine)
+
+
+@given(
+    st.lists(
+        st.lists(
+            st.sampled_from([0.0, -0.0, 1.5, np.nan, np.inf, 7e-300]), min_size=0, max_size=20
+        ),
+        max_size=6,
+    )
+)
+def test_several_rows_of_features_are_read_as_each_alone(rows):
+    stored = [packed_floats(np.array(row, dtype="<f8").tobytes()) for row in rows]
+    stored += [np.array(row, dtype="<f8").tobytes() for row in rows if row]  # an earlier release
+    found = unpacked_float_rows(stored)
+    assert [row.tobytes() for row in found] == [unpacked_floats(one) for one in stored]
+
+
+def test_a_row_that_was_cut_is_named_among_several():
+    whole = packed_floats(np.arange(1.0, 5.0).tobytes())
+    for size in (5, len(whole) - 2):
+        with pytest.raises(NotRepeatable, match="row of features"):
+            unpacked_float_rows([whole, whole[:size]])

@@ -141,3 +141,11 @@ def test_a_silence_of_a_belief_that_is_not_known_or_certain_counts_by_the_look()
     assert looked_at_in_silence(0.45, 1.0) == 0.0
     assert looked_at_in_silence(1.0, 1.0) == 1.0
     assert looked_at_in_silence(1.0, float("nan")) == 1.0
+
+
+def test_acceptances_of_showings_that_are_too_young_to_count_leave_a_look():
+    shown = np.array([[0.0, 0.3], [0.0, 0.3], [0.1, 0.0]])
+    accepted = np.array([[1.0, 0.0], [3.0, 0.0], [2.0, 0.0]])
+    looks = fit_looks(shown, accepted, np.ones(2), 1.0)
+    assert looks[0] == 1
+    assert looks[1] == pytest.approx(1e-6)

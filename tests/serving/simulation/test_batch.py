@@ -88,11 +88,11 @@ def _rows(lived: FortyDays, table: sa.Table) -> list[Any]:
     return lived.engine.ledger.read(lambda c: [tuple(row) for row in c.execute(query)])
 
 
-@pytest.mark.parametrize("domain", ["grocery", "telco", "world"])
+@pytest.mark.parametrize("domain", ["grocery", "helpdesk"])  # the latter counts per account
 def test_answers_and_rows_are_those_of_the_engine(tmp_path, domain):
-    one_by_one = _played(tmp_path / "one", domain, _one_by_one, days=5)
-    batch = _played(tmp_path / "batch", domain, decide_batch, days=5)
+    one_by_one = _played(tmp_path / "one", domain, _one_by_one, days=4)
+    batch = _played(tmp_path / "batch", domain, decide_batch, days=4)
     assert any("Tried to learn" in answer for answer in batch[0])
-    for mine, theirs in zip(batch, one_by_one, strict=True):
-        assert len(mine) > 0 or domain == "world"
+    for name, mine, theirs in zip(("answers", *KEPT), batch, one_by_one, strict=True):
+        assert len(mine) > 0 or (name is tables.paces and domain == "helpdesk")
         assert mine == theirs

@@ -41,7 +41,7 @@ class ReportedJourneys:
             *_each("call", "call_centre", active & state.called),
         ]
         answered = active & state.answered
-        scores = np.round(5 + 5 * state.nps, 1)
+        scores = np.round(5 + 5 * state.nps)
         for customer in np.flatnonzero(answered).tolist():
             score = {"score": float(scores[customer])}
             found.append(SimulatedEvent(customer, "nps", "email", MORNING_MINUTE, score))

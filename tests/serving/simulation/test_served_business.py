@@ -1,0 +1,45 @@
+"""A simulated business is opened as a server opens its own, and learns by itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from features.errors import ModelMissing
+from serving.simulation.served_business import NoRegistry, served_business
+from training.simulation.businesses import TELEPHONE
+
+
+def test_it_learns_and_decides_by_what_it_has_learned(played):
+    model = played.served.engine.setup.models.bandit.model
+    assert model.counted.sum() > 50
+    assert played.served.engine.setup.models.versions["bandit"].startswith("prior.")
+
+
+def test_the_ledger_is_gone_afterwards():
+    world = TELEPHONE.make_world(3, 1, 1)
+    with served_business(TELEPHONE, world, 1) as served:
+        path = served.ledger.engine.url.database
+        attributes = served.engine.features.online("w1").attributes
+        assert attributes["plan"] == world.customers()["plan"][1]
+        synchronous = served.ledger.read(
+            lambda c: c.exec_driver_sql("PRAGMA synchronous").scalar_one()
+        )
+        assert synchronous == 0
+    with pytest.raises(FileNotFoundError):
+        Path(path).stat()
+
+
+def test_parts_of_the_catalogue_are_replaced():
+    world = TELEPHONE.make_world(3, 1, 1)
+    change = {"arbitration": {"formula": "acceptance"}}
+    with served_business(TELEPHONE, world, 1, arms={"random": 0.1, "nobody": 0.3}, **change) as it:
+        assert it.catalog.arms.nobody == 0.3
+        assert it.engine.setup.compiled.formula is not None
+
+
+def test_there_is_no_registry():
+    assert NoRegistry().champion("bandit") is None
+    with pytest.raises(ModelMissing, match=r"bandit 3"):
+        NoRegistry().version("bandit", "3")
