@@ -87,7 +87,7 @@ def read_logged_actions(
     for ids in in_batches(decision_ids):
         for values in _SHOWN.rows(connection, {"ids": as_json(ids)}):
             one = _ShownDecision.of(*values)
-            record = read_windows(one) if one.features is not None else {}
+            record: Mapping[str, Any] = read_windows(one) if one.features is not None else {}
             if record.get("features_layout") == layout:
                 kept.append((one, record))
     rows = unpacked_float_rows([bytes(one.features) for one, _ in kept])
