@@ -14,6 +14,7 @@ import typer
 from rich.table import Table
 
 from features.private_files import protect_process
+from serving.cli.guardrails.command import guarding
 from serving.cli.identity import identity
 from serving.cli.journeys.command import journeys_command
 from serving.cli.keys import access
@@ -31,6 +32,7 @@ app = typer.Typer(
 )
 
 app.add_typer(review)
+app.add_typer(guarding)
 app.add_typer(simulation)
 app.add_typer(migration)
 app.add_typer(deletion)

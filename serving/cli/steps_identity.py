@@ -43,11 +43,11 @@ def ask_candidates(sent: Mapping[str, object]) -> MergeCandidatesAnswer:
     InvalidSetting
         If an option has a value that cannot be used.
     """
-    request = _checked(MergeCandidatesRequest, sent, "merge-candidates")
+    request = checked_request(MergeCandidatesRequest, sent, "merge-candidates")
     settings = load_settings()
     ledger = Ledger(settings.ledger_url)
     try:
-        _log(ledger, "nba merge-candidates")
+        log_command(ledger, "nba merge-candidates")
         if request.decision is None:
             return view_candidates(request, ledger)
         domain = open_domain(settings.domain)
@@ -80,10 +80,12 @@ def erase(key: str, confirm: tuple[str, ...]) -> ForgetAnswer | UnconfirmedAnswe
     domain = open_domain(settings.domain)
     normalizer = KeyNormalizer(domain)
     [customer_id] = normalizer.each([key], "KEY")
-    request = _checked(ForgetRequest, {"customer_id": customer_id, "confirm": confirm}, "forget")
+    request = checked_request(
+        ForgetRequest, {"customer_id": customer_id, "confirm": confirm}, "forget"
+    )
     ledger = Ledger(settings.ledger_url)
     try:
-        _log(ledger, "nba forget")
+        log_command(ledger, "nba forget")
         store, home = FeatureStore(settings, domain), settings.home
         clock = clock_of(settings, ledger)
         erasure = Erasure(ledger, store, home, clock, forgetting(ledger, domain, home))
@@ -94,13 +96,13 @@ def erase(key: str, confirm: tuple[str, ...]) -> ForgetAnswer | UnconfirmedAnswe
         ledger.close()
 
 
-def _log(ledger: Ledger, command: str) -> None:
+def log_command(ledger: Ledger, command: str) -> None:
     """Write the use of a command to the access log, as that of a route would be."""
     access = Access(utc_now(), None, getpass.getuser(), COMMAND_LINE, command)
     ledger.write_now(partial(append_access, access=access))
 
 
-def _checked(kind: type[_Request], sent: Mapping[str, object], command: str) -> _Request:
+def checked_request(kind: type[_Request], sent: Mapping[str, object], command: str) -> _Request:
     """Make the request of a command as the route would; refuse what the route refuses."""
     try:
         return kind.model_validate(sent)

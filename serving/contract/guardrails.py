@@ -25,8 +25,8 @@ class LiftStopRequest(Request):
     """An action that is offered again although a guardrail has switched it off."""
 
     guardrail: Named = Field(examples=["unsubscribes"])
-    action_id: Named
-    cause: Cause
+    action_id: Named = Field(examples=["discount"])
+    cause: Cause = Field(examples=["Its wording was changed."])
 
 
 class HarmTestView(BaseModel):

@@ -1,0 +1,1 @@
+"""The command that shows guardrails, and lifts what they have switched off."""
