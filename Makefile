@@ -68,6 +68,9 @@ bench-kill: $(DONE)  ## Kill the server 20 times (kill -9) while events arrive, 
 bench-learner-kill: $(DONE)  ## Kill the learner 20 times (kill -9), and compare it with an undisturbed one.
 	$(BIN)/python -m tests.bench.learner_kill --kills 20
 
+bench-arms: $(DONE)  ## Count the arms of 1,000,000 customer ids in three processes, and merge some.
+	$(BIN)/python -m tests.bench.arms --customers 1000000
+
 bench-caps: $(DONE)  ## Ask for decisions with 64 callers at once, and count exceeded caps (20 rounds).
 	$(BIN)/python -m tests.bench.caps --rounds 20
 
@@ -142,4 +145,4 @@ clean:  ## Delete data, models and .venv.
 	rm -rf $(VENV) .nba mlruns/mlflow.db mlruns/artifacts
 
 .PHONY: help install serve test test-fast lint format mlflow bento clean
-.PHONY: bench bench-ceiling bench-journeys bench-decide bench-eligibility bench-events bench-guarantees bench-history bench-parity bench-kill bench-learner-kill bench-learning bench-caps bench-replay bench-fuzz bench-off-policy bench-evaluate bench-imported bench-slots bench-learner bench-forty-days bench-bandit bench-rivals bench-served bench-delay bench-made-up bench-hillstrom bench-simulation
+.PHONY: bench bench-arms bench-ceiling bench-journeys bench-decide bench-eligibility bench-events bench-guarantees bench-history bench-parity bench-kill bench-learner-kill bench-learning bench-caps bench-replay bench-fuzz bench-off-policy bench-evaluate bench-imported bench-slots bench-learner bench-forty-days bench-bandit bench-rivals bench-served bench-delay bench-made-up bench-hillstrom bench-simulation

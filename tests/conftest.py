@@ -45,6 +45,7 @@ FIRST_DAY = (
     "serving/console/test_other_origins.py",
     "serving/access/test_bodies_http.py",
     "serving/server/test_without_models.py",
+    "serving/policies/test_arms_http.py",
 )
 BUSY = ("serving/server/test_events.py", "serving/server/test_attributes.py")
 SHARING = {

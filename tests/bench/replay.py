@@ -193,11 +193,12 @@ class Opened:
 
 
 def opened(home: Path, mlflow_uri: str, artifacts: str, folder: Path) -> Opened:
-    """Start a copy of the grocer with a large control group."""
+    """Start a copy of the grocer with large arms and a small volume."""
     shutil.copytree(home, folder / "home")
     shutil.copy(mlflow_uri.removeprefix("sqlite:///"), folder / "mlflow.db")
     content = yaml.safe_load(actions_beside(GROCERY).read_text(encoding="utf-8"))
-    content["control_group"] = {"share": 0.3}
+    content["arms"] = {"random": 0.25, "nobody": 0.25}
+    content["actions"]["ask_feedback"]["volume"] = {"at_most": 200}
     actions = folder / "grocery.actions.yaml"
     actions.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
     env = {
@@ -263,6 +264,7 @@ def main() -> int:
     for one in others[:5]:
         out.print(f"{one.decision_id}: {'; '.join(one.causes)} {one.differences[:3]}")
     complete = len(answers) == len(business.answers) > 0
+    complete &= {one["arm"] for one in business.answers} == {"policy", "random", "nobody"}
     return 0 if complete and not others else 1
 
 

@@ -225,3 +225,57 @@ def test_mistakes_of_guardrails_are_told_with_their_line(load, change, text):
     with pytest.raises(InvalidDomain) as error:
         load(_set("guardrails", {"g": GUARDRAIL | change}))
     assert text in str(error.value)
+
+
+# Arms -------------------------------------------------------------------------------------------
+
+
+def test_arms_that_are_not_described_are_those_of_the_control_group(load):
+    nothing = load(lambda content: content.pop("arms"))
+    assert (nothing.arms.random, nothing.arms.nobody, nothing.arms.salt) == (0.02, 0.02, "control")
+
+    def former(content):
+        content.pop("arms")
+        content["control_group"] = {"share": 0.3, "salt": "kept"}
+
+    arms = load(former).arms
+    assert (arms.random, arms.nobody, arms.salt) == (0.3, 0.02, "kept")
+
+
+def test_catalogues_of_before_the_arms_keep_their_fingerprint(load):
+    """Their JSON in the ledger has a control group and no arms; so it is written again."""
+    catalog = load(lambda content: content.pop("arms"))
+    content = catalog.model_dump(mode="json")
+    assert content["control_group"] == {"share": 0.02, "salt": "control"}
+    assert "arms" not in content
+    assert Catalog.model_validate(content).fingerprint == catalog.fingerprint
+    described = catalog.with_parts(arms={"random": 0.02, "nobody": 0.02})
+    written = described.model_dump(mode="json")
+    assert written["arms"]["random"] == 0.02 and "control_group" not in written
+    again = Catalog.model_validate_json(described.model_dump_json())
+    assert again.fingerprint == described.fingerprint != catalog.fingerprint
+    assert described.with_parts(control_group={}).fingerprint == catalog.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("arms", "said"),
+    [
+        ({"random": 0.6}, "arms.random is 0.6"),
+        ({"nobody": -0.1}, "arms.nobody is -0.1"),
+        ({"random": 0.5, "nobody": 0.45}, "with random together at most 0.9"),
+        ({"control": 0.1}, "control"),
+        ({"random": "much"}, "arms.random is 'much'"),
+    ],
+)
+def test_arms_that_cannot_be_are_refused_with_their_line(load, arms, said):
+    with pytest.raises(InvalidDomain, match=re.escape(said)) as refused:
+        load(_set("arms", arms))
+    name = said.removeprefix("arms.").split()[0]
+    assert _line_named(str(refused.value)).startswith({"with": "nobody"}.get(name, name))
+
+
+def test_both_keys_at_once_are_a_mistake(load):
+    with pytest.raises(InvalidDomain) as refused:
+        load(_set("control_group", {"share": 0.1}))
+    assert "beside 'arms', whose 'random' is its share" in str(refused.value)
+    assert _line_named(str(refused.value)) == "control_group:"

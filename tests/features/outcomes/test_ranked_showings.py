@@ -133,6 +133,7 @@ def test_many_decisions_are_thinned_evenly(shop, monkeypatch):
     shares = [one[4] for one in shop.read() if one[2] == 1]
     assert len(shares) == 4 and np.diff(shares) == pytest.approx([-3 / 24 / 14] * 3)
     assert [one[-1] for one in shop.read()] == [1.0, 0.0] * 4
-    for number in range(3):
-        decided(shop.ledger, f"c{number}", NOW, {"discount": 14, "talk_plus": 14}, arm="control")
-    assert [one[1] for one in shop.read()].count("talk_plus") == 3  # few are all read
+    for number in range(9):
+        arm = ("control", "random", "nobody")[number % 3]
+        decided(shop.ledger, f"c{number}", NOW, {"discount": 14, "talk_plus": 14}, arm=arm)
+    assert [one[1] for one in shop.read()].count("talk_plus") == 9  # few are all read

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from datetime import timedelta
 
 import numpy as np
@@ -14,7 +15,13 @@ from features.progress import quiet
 from features.store.feast_store import CustomerFeatures
 from serving.audit.archive import keep_catalog
 from serving.audit.evaluation_report import report_evaluation
-from serving.audit.logged_decisions import NOT_ANSWERED, NOT_LOGGED, OPEN, OTHER_LAYOUT
+from serving.audit.logged_decisions import (
+    LEFT_ALONE,
+    NOT_ANSWERED,
+    NOT_LOGGED,
+    OPEN,
+    OTHER_LAYOUT,
+)
 from serving.audit.policy_evaluation import Evaluation
 from serving.audit.repetition import EvaluationTarget
 from serving.audit.replayed_log import GONE
@@ -237,6 +244,25 @@ def test_a_decision_is_judged_from_the_end_of_the_last_window_on(engine, evaluat
     end = now + timedelta(days=60)
     for at, judged in ((end - timedelta(microseconds=1), 0), (end, 1)):
         assert len(evaluation.run(target, at, EPOCH, None, None, quiet).reward) == judged
+
+
+def test_decisions_in_the_arm_nobody_are_left_out_and_counted(engine, catalog, now, toy_domain):
+    arms = {"random": 0.3, "nobody": 0.3}
+    left_alone = changed(catalog, arms=arms, groups={"service": {"kind": "service"}})
+    keep_catalog(engine.ledger, left_alone, now)
+    known = {f"c{number}": CustomerFeatures({"plan": "plus"}, None) for number in range(100)}
+    models = models_of(left_alone, "1")
+    answers = lived(engine_of(left_alone, toy_domain, engine.ledger, known, models), now, count=100)
+    counts = Counter(answer.arm for answer in answers)
+    archive = FakeArchive(toy_domain, engine.ledger)
+    judge = Evaluation(engine.ledger, archive, left_alone, toy_domain.channels)
+    trial = run(judge, left_alone, now)
+    assert counts["nobody"] > 10 and trial.left_out == {LEFT_ALONE: counts["nobody"]}
+    assert len(trial.reward) == counts["policy"] + counts["random"]
+    # In the arm random the policy that decided has other chances than those logged.
+    drawn_evenly = np.isclose(trial.logged.max(axis=1), 1 / 3)
+    assert (trial.decided != trial.logged)[drawn_evenly].any(axis=1).all()
+    assert (trial.decided == trial.logged)[~drawn_evenly].all()
 
 
 def test_a_request_that_the_evaluated_catalogue_refuses_is_left_out_and_counted(

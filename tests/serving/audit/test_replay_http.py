@@ -76,8 +76,9 @@ def test_decisions_of_all_kinds_are_repeated_to_the_byte(server, place):
     both_churns = [f"churn {version}" for version in business.churn]
     assert len(both_churns) == 2
     for kind in (
-        "control arm",
         "policy arm",
+        "random arm",
+        "nobody arm",
         "3 slots",
         "explained",
         "deferred",
