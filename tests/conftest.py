@@ -87,7 +87,7 @@ SLOWEST = (
     "serving/access/test_access_http.py",
     "serving/server/test_strangers.py",
     "serving/server/test_bento.py",
-    "serving/cli/test_simulate_server.py",
+    "serving/cli/simulation/test_play.py",
     "serving/learn/test_process.py",
     "features/ingest/test_load_tables.py",
     "serving/cli/test_main.py",

@@ -33,9 +33,14 @@ def simulate(
     ] = CORES,
     picture: Annotated[Path | None, typer.Option(help="PNG file to draw the result to.")] = None,
     url: Annotated[
-        str | None, typer.Option(help="Test this server instead, in the first world.")
+        str | None,
+        typer.Option(help="Play the first world on this server; it needs NBA_CLOCK=simulated."),
     ] = None,
-    key: Annotated[str, typer.Option(help="A key of that server.", envvar="NBA_KEY")] = "",
+    key: Annotated[
+        str,
+        typer.Option(help="A key of that server: decide, write, read, admin.", envvar="NBA_KEY"),
+    ] = "",
+    connections: Annotated[int, typer.Option(min=1, max=64, help="To that server.")] = 4,
     tables: Annotated[
         Path | None, typer.Option(help="Only write the customers of the first world there.")
     ] = None,
@@ -53,16 +58,18 @@ def simulate(
 
     Example: nba simulate --customers 300 --days 20 --url http://localhost:3000
     """
+    from training.simulation.businesses import TELEPHONE
     from training.simulation.tournament import run_tournament
 
     with plain_errors():
         if tables is not None:
-            from serving.cli.simulate_server import write_customers
+            from serving.cli.simulation.tables import write_customers
 
-            out.print(f"Written: {write_customers(tables, customers, FIRST_SEED)}", soft_wrap=True)
+            path = write_customers(TELEPHONE, tables, customers, FIRST_SEED)
+            out.print(f"Written: {path}", soft_wrap=True)
             return
         if url is not None:
-            _test_server(url, customers, days, key)
+            _play_on_server(url, customers, days, key, connections)
             return
         names = [name.strip() for name in policies.split(",") if name.strip()]
         worlds = range(FIRST_SEED, FIRST_SEED + seeds)
@@ -77,22 +84,14 @@ def simulate(
             out.print(f"Drawn to {picture}.", soft_wrap=True)
 
 
-def _test_server(url: str, customers: int, days: int, key: str) -> None:
-    from serving.cli.simulate_server import simulate_server
+def _play_on_server(url: str, customers: int, days: int, key: str, connections: int) -> None:
+    from serving.cli.simulation.play import play_on_server
+    from serving.cli.simulation.tables import print_server
+    from training.simulation.businesses import TELEPHONE
 
     with progress() as show:
-        result = simulate_server(url, customers, days, FIRST_SEED, show, key)
-    table = Table("arm", "customers", "EUR a customer")
-    for arm, in_arm in (("policy", ~result.control), ("control", result.control)):
-        members = result.decided & in_arm
-        mean = f"{result.value_of_customer_eur[members].mean():.2f}" if members.any() else ""
-        table.add_row(arm, f"{int(members.sum()):,}", mean)
-    out.print(table)
-    out.print(f"{result.decisions:,} decisions; the world did not allow {result.refused:,}.")
-    if result.lift is not None:
-        out.print(
-            f"Policy less control group: {_figure(result.lift)} EUR a customer.", markup=False
-        )
+        result = play_on_server(TELEPHONE, url, customers, days, FIRST_SEED, show, key, connections)
+    print_server(result)
 
 
 def _print_summaries(tournament: TournamentResult) -> None:

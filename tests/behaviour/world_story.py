@@ -15,9 +15,10 @@ from features.business.domain import Domain, load_domain
 from features.journeys.model_input import ModelInput
 from features.settings import PACKAGE, actions_beside
 from serving.catalog.compiled_catalog import load_catalog
-from serving.cli.simulate_server import customer_id, write_customers
+from serving.cli.simulation.tables import write_customers
 from tests.behaviour.live import Live, save_bandit, save_classifier
 from training.simulation.business import Arrivals
+from training.simulation.businesses import TELEPHONE
 from training.simulation.telephone.actions import CHANNELS, NAMES
 from training.simulation.telephone.customer_state import PAGES
 from training.simulation.telephone.world import TelephoneWorld
@@ -35,7 +36,7 @@ def live_through(folder: Path, seed: int) -> Live:
     domain = load_domain(folder / "domain.yaml")
     _models(folder / "models", domain, seed)
     live = Live(folder, domain, load_catalog(actions_beside(WORLD), domain), BEGIN)
-    write_customers(folder / "tables", CUSTOMERS, seed)
+    write_customers(TELEPHONE, folder / "tables", CUSTOMERS, seed)
     live.load(folder / "tables")
     world = TelephoneWorld(CUSTOMERS, seed, DAYS)
     told: list[tuple[int, str, str]] = []
@@ -49,7 +50,9 @@ def _day(live: Live, world: TelephoneWorld, told: list[tuple[int, str, str]]) ->
     live.now = BEGIN + timedelta(days=world.day + 1)
     arrivals = world.begin_day()
     for customer, kind, channel, more in _events(world, arrivals):
-        live.happens(f"{world.day}-{customer}-{kind}", customer_id(customer), kind, channel, **more)
+        live.happens(
+            f"{world.day}-{customer}-{kind}", TELEPHONE.customer_id(customer), kind, channel, **more
+        )
     if world.day == 1:
         live.promote(churn="1")
     if world.day == 2:
@@ -64,7 +67,7 @@ def _day(live: Live, world: TelephoneWorld, told: list[tuple[int, str, str]]) ->
         more = {"context": {"page": PAGES[page]}} if page >= 0 else {}
         more |= {"explain": len(live.decided) % 3 == 0, "slots": 1 + (len(live.decided) % 5 == 4)}
         ids.append(f"world-{world.day}-{customer}")
-        live.decide(ids[-1], customer_id(customer), CHANNELS[channel], **more)
+        live.decide(ids[-1], TELEPHONE.customer_id(customer), CHANNELS[channel], **more)
         chosen = NAMES.index(live.decided[ids[-1]].actions[0].action_id)
         actions[row] = chosen if arrivals.allowed[row, chosen] else 0
     outcomes = world.act(actions)
@@ -79,7 +82,7 @@ def _day(live: Live, world: TelephoneWorld, told: list[tuple[int, str, str]]) ->
         live.tell(one[1], one[2])
     live.learn(trees=world.day == 3)
     for customer in np.flatnonzero(world.end_day()).tolist():
-        live.happens(f"{world.day}-{customer}-left", customer_id(customer), "left", "web")
+        live.happens(f"{world.day}-{customer}-left", TELEPHONE.customer_id(customer), "left", "web")
 
 
 def _events(
@@ -103,7 +106,9 @@ def _models(folder: Path, domain: Domain, seed: int) -> None:
     """This fits small models of another world, watched with actions drawn at random."""
     world = TelephoneWorld(WATCHED, seed + 1, WATCHED_DAYS)
     model_input, rng = ModelInput(domain), np.random.default_rng(seed)
-    with write_customers(folder / "people", WATCHED, seed + 1).open(encoding="utf-8") as file:
+    with write_customers(TELEPHONE, folder / "people", WATCHED, seed + 1).open(
+        encoding="utf-8"
+    ) as file:
         people = list(csv.DictReader(file))
     shutil.rmtree(folder / "people")
     fold = model_input.fold

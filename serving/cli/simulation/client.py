@@ -76,6 +76,17 @@ class ServerClient:
             )
         return json.loads(text)
 
+    def ask(self, path: str, body: Any) -> tuple[int, Any]:
+        """Send a JSON body and return status and parsed answer, also of an error.
+
+        Raises
+        ------
+        InvalidSetting
+            If the server does not answer.
+        """
+        status, text = self._ask("POST", path, json.dumps(body))
+        return status, json.loads(text)
+
     def get(self, path: str) -> Any:
         """Read a page that answers with JSON, whatever its status.
 
@@ -149,6 +160,7 @@ class Connections:
 
     def __init__(self, url: str, key: str, count: int) -> None:
         self._clients = [ServerClient(url, key) for _ in range(count)]
+        self.count = count
         self._pool = ThreadPoolExecutor(count, "channel")
 
     @property
