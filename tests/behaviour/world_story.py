@@ -51,9 +51,7 @@ def _day(live: Live, world: TelephoneWorld, told: list[tuple[int, str, str]]) ->
     arrivals = world.begin_day()
     for customer, kind, channel, more in _events(world, arrivals):
         who = TELEPHONE.customer_id(customer)
-        live.happens(
-            f"{world.day}-{customer}-{kind}", TELEPHONE.customer_id(customer), kind, channel, **more
-        )
+        live.happens(f"{world.day}-{customer}-{kind}", who, kind, channel, **more)
     if world.day == 1:
         live.promote(churn="1")
     if world.day == 2:
@@ -120,7 +118,6 @@ def _models(folder: Path, domain: Domain, seed: int) -> None:
         at_s = (BEGIN - timedelta(days=WATCHED_DAYS - day)).timestamp()
         arrivals = world.begin_day()
         for customer, kind, channel, more in _events(world, arrivals):
-        who = TELEPHONE.customer_id(customer)
             states[customer] = fold.advance(states[customer], kind, channel, at_s, more)
         free = arrivals.allowed
         actions = np.array([rng.choice(np.flatnonzero(one)) for one in free], dtype=np.int64)
