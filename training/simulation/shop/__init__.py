@@ -1,0 +1,1 @@
+"""A shop without contracts: orders, returns, seasons, and customers who fall silent."""
