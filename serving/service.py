@@ -127,7 +127,7 @@ class NextBestAction:
     @bentoml.api(route="/v1/lift")
     @requires(KeyScope.READ)
     async def lift(self, request: LiftRequest, /) -> LiftView:
-        """Estimate what the policy earns more than the control group, with an interval."""
+        """Estimate what the policy earns more than the other arms, with intervals."""
         with errors_as_http(STATUSES):
             return await self.worker.lift(request)
 

@@ -37,9 +37,9 @@ class JudgedDecision(NamedTuple):
     slots : int
         The number of slots that were asked for; only the first is judged.
     logged : by action
-        The probabilities with which the action was drawn; in the control group they are uniform.
+        The probabilities with which the action was drawn; in the arm random they are uniform.
     decided : by action
-        Those of the policy that decided, without its control group.
+        Those of the policy that decided, also of a decision in the arm random.
     evaluated : by action
         Those of the evaluated policy.
     imported : bool
@@ -75,8 +75,8 @@ class ReplayedLog:
     action : shape (n,)
         Column of the action that was drawn.
     logged, decided, evaluated : shape (n, n_actions)
-        Probability of each action in the first slot: in the log, under the policy that decided
-        without its control group, and under the evaluated policy.
+        Probability of each action in the first slot: in the log, under the policy that decided,
+        in whatever arm, and under the evaluated policy.
     contexts : shape (n, n_contexts)
         Model input, and a 0/1 column for each channel.
     customers : n texts

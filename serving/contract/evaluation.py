@@ -47,9 +47,9 @@ class PolicyView(BaseModel):
 class EvaluationView(BaseModel):
     """The off-policy evaluation of a policy or catalogue on decisions that were made without it.
 
-    ``decided`` is the mean reward of the logged decisions, those of the control group among them.
+    ``decided`` is the mean reward of the logged decisions, those of the arm ``random`` among them.
     ``gain`` is the doubly robust estimate of the difference between the evaluated policy and the
-    one that decided, without its control group, on the same decisions; null without support.
+    one that decided, in whatever arm, on the same decisions; null without support.
     ``several_slots`` is the number of decisions with more than one slot, of which only the first
     slot is judged. ``imported`` is the number of decisions that another system made.
 

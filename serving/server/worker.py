@@ -115,7 +115,7 @@ class Worker:
         return await self._reads.run(replay, request.decision_id, request.catalog)
 
     async def lift(self, request: LiftRequest) -> LiftView:
-        """Compare the customers of the policy with those of the control group."""
+        """Compare the customers of the arms policy, random and nobody."""
         catalog, domain, ledger = self._catalog, self._parts.engine.domain, self._parts.ledger
         look = partial(
             view_lift,

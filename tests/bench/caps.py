@@ -1,11 +1,12 @@
-"""Tests contact caps under concurrency: 64 callers, two workers, merges meanwhile.
+"""Tests contact caps and a daily volume under concurrency: 64 callers, two workers, merges.
 
     python -m tests.bench.caps --rounds 20
 
 Each contact, in the order of commits (see `tests.journal`), is compared with all earlier contacts
 of the same person. The person is determined twice: as the ledger had it at that moment, and as the
 callers knew it when they asked, which is what the answer to a merge promises. The contacts under
-each customer id are also counted from the answers alone.
+each customer id are also counted from the answers alone. Of an action with a daily volume, the
+contacts of a day are counted in all arms together, and in the arm random.
 """
 
 from __future__ import annotations
@@ -40,11 +41,13 @@ from tests.postgres import find_binaries, postgresql
 from tests.server import Server, running
 
 CALLERS = 64
+STRANGERS = 3  # whom each caller names for the action with a volume
 PAIRS = 100  # of customers who turn out to be one, each with a cookie
 out = Console(width=120)
 
 GROUPS = {"offer": "offers", "news": "news", "invite": "invitations"}
 ACTIONS = {f"{name}_{number}": GROUPS[name] for name in GROUPS for number in range(1, 5)}
+SCARCE, VOLUME, RANDOM = "scarce", 40, 0.2  # an action, its daily volume, the share of the arm
 CAPS: list[dict[str, Any]] = [
     {"at_most": 9, "days": 7},
     {"at_most": 2, "days": 7, "each": ["action"]},
@@ -52,9 +55,9 @@ CAPS: list[dict[str, Any]] = [
     {"at_most": 6, "days": 7, "each": ["channel"]},
     {"at_most": 5, "days": 7, "groups": ["invitations"], "per": "account"},
 ]
-CATALOG = {
+CATALOG: dict[str, Any] = {
     "outcomes": {"accepted": {"acceptance": 1}},
-    "arms": {"random": 0.2, "nobody": 0},
+    "arms": {"random": RANDOM, "nobody": 0},
     "contact_policy": {"caps": CAPS},
     "actions": {
         name: {
@@ -69,6 +72,12 @@ CATALOG = {
         }
         for name, group in ACTIONS.items()
     },
+}
+CATALOG["actions"][SCARCE] = {
+    **CATALOG["actions"]["news_1"],
+    "group": "scarce",
+    "volume": {"at_most": VOLUME},
+    "treatments": {"email": {"title": SCARCE}},  # on a channel that nothing else is shown on
 }
 
 
@@ -124,6 +133,7 @@ class Round:
     Attributes
     ----------
     reached : by scene, how many contacts the cap it runs into came to
+    scarce : by arm, the contacts with the action that has a daily volume, of the fullest day
     beyond : families whose sides had more than a cap allows when they became one
     """
 
@@ -135,6 +145,7 @@ class Round:
     beyond: int = 0
     seconds: float = 0.0
     reached: dict[str, int] = field(default_factory=dict)
+    scarce: Mapping[str, int] = field(default_factory=dict)
     breaches: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
@@ -237,11 +248,14 @@ def rounds(
                 _all_at_once(
                     [_asking(one, scene, f"{number}-{name}", load.each) for one in callers]
                 )
+            _all_at_once([_asking_scarce(one, number) for one in callers])
             rng = np.random.default_rng([seed, number])
             _all_at_once(_merging(callers, number, load.meanwhile, rng))
             found = Round(ledger.engine.dialect.name, number, len(caller_log.begun))
             found.seconds = time.monotonic() - began
             evaluate(found, caller_log, read_journal(ledger))
+            found.scarce, beyond = _scarce_contacts(ledger)
+            found.breaches += beyond
             yield found
     ledger.close()
 
@@ -283,6 +297,39 @@ def _asking(caller: Caller, scene: Scene, name: str, times: int) -> Callable[[],
             caller.decide(who, f"{name}-{place}-{number}", scene.channels, scene.actions)
 
     return ask
+
+
+def _asking_scarce(caller: Caller, number: int) -> Callable[[], None]:
+    """Make the task of a caller: some strangers ask for the action with a volume, at once."""
+    place = caller.rng.integers(2**62)
+
+    def ask() -> None:
+        for turn in range(STRANGERS):
+            name = f"{number}-scarce{place}x{turn}-one"
+            caller.decide({"customer_id": name}, name, ["email"], [SCARCE])
+
+    return ask
+
+
+def _scarce_contacts(ledger: Ledger) -> tuple[Mapping[str, int], list[str]]:
+    """The contacts of the fullest day with the action that has a volume, by arm; and breaches."""
+    contacts, decided = tables.contacts.c, tables.decisions.c
+    query = (
+        sa.select(contacts.shown_at, decided.arm)
+        .join_from(tables.contacts, tables.decisions, contacts.decision_id == decided.decision_id)
+        .where(contacts.action_id == SCARCE)
+    )
+    days: dict[str, Counter[str]] = defaultdict(Counter)
+    for shown_at, arm in ledger.read(lambda connection: list(connection.execute(query))):
+        days[shown_at.date().isoformat()][arm] += 1
+    most = {"all": VOLUME, "random": RANDOM * VOLUME, "policy": (1 - RANDOM) * VOLUME}
+    breaches = [
+        f"{count} contacts of {arm} arms with {SCARCE} on {day}, of at most {most[arm]:g}"
+        for day, counted in days.items()
+        for arm, count in {**counted, "all": counted.total()}.items()
+        if count > most[arm]
+    ]
+    return max(days.values(), key=Counter.total, default=Counter()), breaches
 
 
 def _merging(
@@ -354,7 +401,7 @@ def _by_answers(caller_log: CallerLog) -> Iterator[str]:
     """Check the caps of one customer against the answers under each customer id."""
     tallies: Counter[tuple[Any, ...]] = Counter()
     for customer_id, channel, shown in caller_log.shown.values():
-        for action in shown:
+        for action in ACTIONS.keys() & shown:
             for number, cap in enumerate(CAPS):
                 each = cap.get("each", ())
                 if ACTIONS[action] in cap.get("groups", [ACTIONS[action]]):

@@ -20,7 +20,7 @@ from features.ledger.ledger import Ledger
 from serving.contract.decisions import DecideRequest
 from serving.decide import limit_inputs
 from serving.decide.limit_inputs import contacts_of
-from tests.bench.caps import CAPS, CATALOG, PAIRS, SMALL, rounds
+from tests.bench.caps import CAPS, CATALOG, PAIRS, RANDOM, SMALL, VOLUME, rounds
 from tests.conftest import SHOP, Built
 from tests.journal import counts, keep_journal, read_journal
 from tests.serving.fakes import FakeModels, decide, engine_of
@@ -41,6 +41,9 @@ def test_no_cap_is_exceeded_by_64_callers_while_200_customers_merge(
     assert (done.database, done.merges) == (database, 3 * PAIRS)
     # Filled to the last place, so more would have gone in if the caps had let them.
     assert done.reached == {"all": 9, "action": 2, "group": 4, "channel": 6, "account": 5}
+    # The day's volume: the arm random uses up its part, the policy saves some for later.
+    assert done.scarce["random"] == RANDOM * VOLUME
+    assert done.scarce["policy"] <= (1 - RANDOM) * VOLUME
     assert done.beyond > 10, "merges that make more of two sides than a cap allows"
 
 
