@@ -83,6 +83,16 @@ event_days = sa.Table(
     sa.Column("days", sa.LargeBinary, nullable=False),
     sa.Column("step", sa.BigInteger, nullable=False, index=True),  # that wrote the row
 )
+# What `event_days` holds of events that retention has deleted, by the key under which they happened
+# (`rewards.pruned_events`). `last_at`: the last of them by which the customer left or came back.
+pruned_event_days = sa.Table(
+    "pruned_event_days",
+    metadata,
+    sa.Column("customer_id", TEXT, primary_key=True),
+    sa.Column("days", sa.LargeBinary, nullable=False),
+    sa.Column("last_at", UtcMicros),
+    sa.Column("last_is_back", sa.Boolean),
+)
 # Rows of `reward_days` and `event_days` that have to be computed again. `number` is raised when the
 # same key is marked again, so that a mark that came during the computation is not lost.
 reward_marks = sa.Table(

@@ -27,6 +27,7 @@ from features.ledger.derived_tables import journey_marks as journey_marks
 from features.ledger.derived_tables import learned_steps as learned_steps
 from features.ledger.derived_tables import learner_set_aside as learner_set_aside
 from features.ledger.derived_tables import learner_state as learner_state
+from features.ledger.derived_tables import pruned_event_days as pruned_event_days
 from features.ledger.derived_tables import relocations as relocations
 from features.ledger.derived_tables import reward_days as reward_days
 from features.ledger.derived_tables import reward_marks as reward_marks

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import tzinfo
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
@@ -15,7 +15,7 @@ from features.ledger import tables
 from features.ledger.statements import Statement, as_json, texts_of
 from features.outcomes.attribution import read_attribution, shown_actions
 from features.outcomes.credit_rules import earned
-from features.rewards.reward_rows import ARMS, DayRow, day_at
+from features.rewards.reward_rows import ARMS, DayRow, day_at, unpack_days
 
 DAY_US = 86_400_000_000
 EVER_US = 1 << 62  # later than every time of the ledger, in microseconds since 1970
@@ -116,6 +116,25 @@ def compute_rewards(
         customer_id: _summed(some, actions, credited, costs, zone)
         for customer_id, some in shown.items()
     }
+
+
+def with_other_days(computed: ComputedRewards, stored: Any, days: set[int]) -> ComputedRewards:
+    """Add the stored rows of a customer to those of some days, which were computed.
+
+    Parameters
+    ----------
+    stored
+        The columns days, window_ends and unknown_actions of `reward_days`.
+    days
+        The days that were computed.
+    """
+    packed, window_ends, unknown_actions = stored
+    rows = unpack_days(packed, window_ends)
+    unknown = {(day, name) for day, name in json.loads(unknown_actions)} if unknown_actions else ()
+    return ComputedRewards(
+        computed.rows + [row for row in rows if row.day not in days],
+        computed.unknown_actions | {one for one in unknown if one[0] not in days},
+    )
 
 
 def _shown_within(

@@ -9,10 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import struct
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from itertools import pairwise
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -25,9 +22,18 @@ from features.ledger import tables
 from features.ledger.derived_tables import mark_customers, mark_event_days
 from features.ledger.statements import select_in_batches
 from features.rewards.decision_rewards import DAY_US, EVER_US
+from features.rewards.event_rows import (
+    NOTHING_PRUNED,
+    EventDay,
+    Moment,
+    PrunedEvents,
+    add_up,
+    leaving_changes,
+    pack_event_days,
+    unpack_event_days,
+)
 from features.rewards.reward_state import STATE
 
-_ROW = struct.Struct("<iid")
 EVER_DAY = -EVER_US // DAY_US  # before every day of a ledger, in days since 1970
 _EVENT = tables.events.c
 _AT_US = sa.type_coerce(_EVENT.occurred_at, sa.BigInteger)
@@ -43,27 +49,6 @@ _LAST_BEFORE = (
     .order_by(_EVENT.occurred_at.desc(), _EVENT.type == sa.bindparam("leaving", type_=sa.Text))
     .limit(1)
 )
-
-
-class EventDay(NamedTuple):
-    """The events of one customer on one day.
-
-    Attributes
-    ----------
-    day : int
-        Days since 1970 (UTC).
-    left : int
-        1 if the customer left on that day, by the domain's definition of churn, and -1 if the
-        customer came back; 0 for both. So the sum of all days is 1 while the customer is gone. A
-        silence ends on the day on which it has lasted ``silent_days``: a row of a day to come holds
-        if no event comes before.
-    value : float
-        The margin of the events, in the domain's currency (`Objective.margin`).
-    """
-
-    day: int
-    left: int
-    value: float
 
 
 class EventRules(NamedTuple):
@@ -146,53 +131,61 @@ def mark_loaded(
 
 
 def compute_event_days(
-    connection: sa.Connection, rules: EventRules, customer_id: str, first_day: int = EVER_DAY
+    connection: sa.Connection,
+    rules: EventRules,
+    customer_id: str,
+    first_day: int = EVER_DAY,
+    pruned: PrunedEvents = NOTHING_PRUNED,
 ) -> list[EventDay]:
     """Compute the rows of a customer from its events, from a day on, in the order of days.
 
     An event may change any row from its own day on, and none before: a silence ends later by it,
     and a later event of coming back brings back nobody any more.
+
+    Parameters
+    ----------
+    pruned
+        What is kept of deleted events.
     """
-    if not rules.types:
-        return []
-    begin = max(first_day * DAY_US, -EVER_US)
-    values = {"customer": customer_id, "begin": begin}
-    margins: dict[int, float] = {}
-    moments = _last_moment(connection, rules, values) if first_day > EVER_DAY else []
-    for at_us, kind, properties in connection.execute(_FROM_ON, values | {"types": rules.types}):
-        if kind == rules.leaving or kind in rules.back:
-            moments.append((at_us, kind != rules.leaving))
-        if kind in rules.margins:
-            day = at_us // DAY_US
-            margins[day] = margins.get(day, 0.0) + _margin(rules.margins[kind], properties)
-    left = Counter[int]()
-    for at_us, change in _changes(sorted(moments), rules.silent_us):
-        left[at_us // DAY_US] += change
-    return [
-        EventDay(day, left[day], margins.get(day, 0.0))
-        for day in sorted({*margins, *left})
-        if day >= first_day and (left[day] or margins.get(day))
-    ]
+    rows = list(pruned.days)
+    if rules.types:
+        values = {"customer": customer_id, "begin": max(first_day * DAY_US, -EVER_US)}
+        moments = _last_moment(connection, rules, values) if first_day > EVER_DAY else []
+        found = connection.execute(_FROM_ON, values | {"types": rules.types})
+        for at_us, kind, properties in found:
+            if kind == rules.leaving or kind in rules.back:
+                moments.append((at_us, kind in rules.back))
+            if kind in rules.margins:
+                value = margin_of(rules.margins[kind], properties)
+                rows.append(EventDay(at_us // DAY_US, 0, value))
+        changes = leaving_changes(moments, rules.silent_us, pruned.last, EVER_US)
+        rows += [EventDay(at_us // DAY_US, change, 0.0) for at_us, change in changes]
+    return add_up(row for row in rows if row.day >= first_day)
 
 
-def _margin(shares: Mapping[str, float], properties: str) -> float:
+def margin_of(shares: Mapping[str, float], properties: str) -> float:
+    """Sum the margin of an event, from its properties as JSON."""
     known = from_json(properties)
     return sum((share * (known.get(name) or 0.0) for name, share in shares.items()), 0.0)
 
 
 def _last_moment(
     connection: sa.Connection, rules: EventRules, values: Mapping[str, object]
-) -> list[tuple[int, bool]]:
+) -> list[Moment]:
     """The last event of leaving or coming back before some days, if there is one."""
     types = {"types": rules.types_of_leaving, "leaving": rules.leaving}
     if not types["types"]:
         return []
     found = connection.execute(_LAST_BEFORE, {**values, **types})
-    return [(at_us, kind != rules.leaving) for at_us, kind, _ in found]
+    return [(at_us, kind in rules.back) for at_us, kind, _ in found]
 
 
 def packed_event_rows(
-    connection: sa.Connection, rules: EventRules, first_days: Mapping[str, int], step: int
+    connection: sa.Connection,
+    rules: EventRules,
+    first_days: Mapping[str, int],
+    pruned: Mapping[str, PrunedEvents],
+    step: int,
 ) -> list[dict[str, Any]]:
     """Compute the rows of the table `event_days` for some customers.
 
@@ -200,6 +193,8 @@ def packed_event_rows(
     ----------
     first_days
         For each customer the first day to compute; the stored days before it are kept.
+    pruned
+        What is kept of the deleted events of some of them.
     step
         The number of the step that will write them.
     """
@@ -210,40 +205,7 @@ def packed_event_rows(
     rows = []
     for customer_id, first_day in first_days.items():
         days = [row for row in stored.get(customer_id, ()) if row.day < first_day]
-        days += compute_event_days(connection, rules, customer_id, first_day)
+        kept = pruned.get(customer_id, NOTHING_PRUNED)
+        days += compute_event_days(connection, rules, customer_id, first_day, kept)
         rows.append({"customer_id": customer_id, "days": pack_event_days(days), "step": step})
     return rows
-
-
-def pack_event_days(rows: Iterable[EventDay]) -> bytes:
-    """Pack rows, in the order of days."""
-    return b"".join(_ROW.pack(*row) for row in sorted(rows))
-
-
-def unpack_event_days(packed: bytes) -> list[EventDay]:
-    """Unpack what `pack_event_days` has packed."""
-    return [EventDay(*row) for row in _ROW.iter_unpack(packed)]
-
-
-def _changes(moments: Sequence[tuple[int, bool]], silent_us: int) -> Iterator[tuple[int, int]]:
-    """Yield when a customer left, with 1, and came back, with -1.
-
-    Parameters
-    ----------
-    moments
-        The events of leaving and coming back, in the order of time, each with whether it brings
-        back; of two at one instant, the one that brings back is the second. With a silence: the
-        events that end it.
-    """
-    if silent_us:
-        for (at_us, _), (after, _) in pairwise([*moments, (EVER_US, True)]):
-            if after - at_us > silent_us:
-                yield at_us + silent_us, 1
-                if after < EVER_US:
-                    yield after, -1
-        return
-    gone = False
-    for at_us, is_back in moments:
-        if gone == is_back:
-            gone = not is_back
-            yield at_us, 1 if gone else -1

@@ -26,9 +26,9 @@ from features.outcomes.attribution import sharing_decisions
 from features.rewards.decision_rewards import (
     EVER,
     SERVED,
-    ComputedRewards,
     compute_rewards,
     rules_fingerprint,
+    with_other_days,
 )
 from features.rewards.event_days import (
     EVER_DAY,
@@ -36,7 +36,8 @@ from features.rewards.event_days import (
     packed_event_rows,
 )
 from features.rewards.met_customers import MetChanges, changes_of_met, two_arms
-from features.rewards.reward_rows import day_at, pack_days, span_of_day, unpack_days
+from features.rewards.pruned_events import read_pruned
+from features.rewards.reward_rows import day_at, pack_days, span_of_day
 from features.rewards.reward_state import (
     SumState,
     Walk,
@@ -149,7 +150,8 @@ def _computed(connection: sa.Connection, rules: RewardRules, size: int, lead: bo
         return None
     _compute_reward_rows(connection, step, rules.catalog)
     number = step.before.step + 1
-    step.event_rows = packed_event_rows(connection, rules.events, step.event_days, number)
+    pruned = read_pruned(connection, step.event_days)
+    step.event_rows = packed_event_rows(connection, rules.events, step.event_days, pruned, number)
     whole = [name for name, days in step.reward_days.items() if days is None]
     step.met = changes_of_met(connection, step.decided_us, whole)
     return step
@@ -197,14 +199,21 @@ def _take_decisions(connection: sa.Connection, step: _Step, size: int) -> None:
 
 def _take_customers(connection: sa.Connection, step: _Step, size: int) -> None:
     """Take the next customers of a walk; their rows are computed whole."""
-    for name, source, table, rows, all_days in (
-        ("rewards", tables.decisions, tables.reward_days, size, None),
-        ("events", tables.events, tables.event_days, size * EVENTS_EACH, EVER_DAY),
+    for name, sources, table, rows, all_days in (
+        ("rewards", [tables.decisions], tables.reward_days, size, None),
+        # All events of a customer may have been deleted, and their value is kept.
+        (
+            "events",
+            [tables.events, tables.event_days],
+            tables.event_days,
+            size * EVENTS_EACH,
+            EVER_DAY,
+        ),
     ):
         walk: Walk = getattr(step.after, name)
         if walk.after is None:
             continue
-        customer_ids = _next_customers(connection, source, walk.after, rows)
+        customer_ids = _next_customers(connection, sources, walk.after, rows)
         last = customer_ids[-1] if customer_ids else None
         step.swept.append((table, walk.after, last, customer_ids))
         days: dict[str, Any] = getattr(step, table.name)
@@ -218,12 +227,20 @@ def _take_customers(connection: sa.Connection, step: _Step, size: int) -> None:
 
 
 def _next_customers(
-    connection: sa.Connection, source: sa.Table, after: str, size: int
+    connection: sa.Connection, sources: Sequence[sa.Table], after: str, size: int
 ) -> list[str]:
-    """The next customers who have up to ``size`` rows together, at least one customer."""
-    column = source.c.customer_id
-    some = sa.select(column).where(column > after).order_by(column).limit(size)
-    return list(dict.fromkeys(connection.execute(some).scalars()))
+    """The next customers who have up to ``size`` rows in each table, at least one customer."""
+    columns = [source.c.customer_id for source in sources]
+    found = [
+        connection.execute(sa.select(column).where(column > after).order_by(column).limit(size))
+        .scalars()
+        .all()
+        for column in columns
+    ]
+    # A table with more rows has more customers after the last of these.
+    last = min((some[-1] for some in found if len(some) == size), default=None)
+    names = {name for some in found for name in some if last is None or name <= last}
+    return sorted(names)
 
 
 def _compute_reward_rows(connection: sa.Connection, step: _Step, catalog: Catalog) -> None:
@@ -238,7 +255,7 @@ def _compute_reward_rows(connection: sa.Connection, step: _Step, catalog: Catalo
     for customer_id, computed in compute_rewards(connection, catalog, spans).items():
         row = stored.get(customer_id)
         if row is not None:
-            computed = _with_other_days(computed, row, step.reward_days[customer_id] or set())
+            computed = with_other_days(computed, row, step.reward_days[customer_id] or set())
         packed, unknown = pack_days(computed.rows), sorted(computed.unknown_actions)
         step.reward_rows.append(
             {
@@ -250,17 +267,6 @@ def _compute_reward_rows(connection: sa.Connection, step: _Step, catalog: Catalo
                 "step": step.before.step + 1,
             }
         )
-
-
-def _with_other_days(computed: ComputedRewards, stored: Any, days: set[int]) -> ComputedRewards:
-    """Add the stored rows of the days that were not computed."""
-    packed, window_ends, unknown_actions = stored
-    rows = unpack_days(packed, window_ends)
-    unknown = {(day, name) for day, name in json.loads(unknown_actions)} if unknown_actions else ()
-    return ComputedRewards(
-        computed.rows + [row for row in rows if row.day not in days],
-        computed.unknown_actions | {one for one in unknown if one[0] not in days},
-    )
 
 
 def _write(connection: sa.Connection, step: _Step) -> None:

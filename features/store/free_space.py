@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import time
-from typing import Any
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
@@ -22,6 +22,25 @@ AT_ONCE = 8_000_000  # bytes; rewriting a file of so many takes some 40 ms
 CHECKPOINTS = 40  # attempts to truncate the log, which a reader prevents
 PAUSE_S = 0.05  # between two attempts
 BRIEF_MS = 20  # a checkpoint that waits for readers holds up writers so long at most
+
+
+class Storage(NamedTuple):
+    """The size of the database, and its free space that new rows will use; in bytes."""
+
+    total: int
+    free: int | None  # None: unknown (PostgreSQL)
+
+
+def measure_storage(connection: sa.Connection) -> Storage:
+    """Measure the database of a ledger."""
+    if connection.dialect.name != "sqlite":
+        size = "SELECT pg_database_size(current_database())"
+        return Storage(connection.exec_driver_sql(size).scalar_one(), None)
+    pages, free, page_bytes = (
+        connection.exec_driver_sql(f"PRAGMA {name}").scalar_one()
+        for name in ("page_count", "freelist_count", "page_size")
+    )
+    return Storage(pages * page_bytes, free * page_bytes)
 
 
 def wipe_free_space(engine: sa.Engine, at_most: int = AT_ONCE) -> bool:

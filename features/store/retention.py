@@ -4,6 +4,8 @@ Of a decision, the row stays with customer, action, probability, arm and window,
 lift and timeline do not change. It cannot be repeated or explained any more, and the learner leaves
 it out when it counts all credits again.
 
+The value of deleted events stays in that of their customers (`rewards.pruned_events`).
+
 Events that give or withdraw a consent always stay. So do the last login of each holder of a device,
 and the event by which a customer left who is not back (`leaving`). The features of a customer whose
 events were deleted are computed again from the events that are left, so they are the same in
@@ -32,8 +34,11 @@ from features.ledger import tables
 from features.ledger.derived_tables import mark_journeys
 from features.ledger.ledger import Ledger
 from features.progress import Progress, quiet
+from features.rewards.event_days import EventRules
+from features.rewards.pruned_events import keep_pruned
 from features.settings import Settings
 from features.states.state_rows import request_refold
+from features.store.free_space import Storage, measure_storage
 from features.store.locks import file_lock
 
 DONE_UNTIL = "records removed up to serial"  # keys of `meta`
@@ -61,13 +66,6 @@ class Pruned(NamedTuple):
     record_bytes: int = 0
     events: int = 0
     event_bytes: int = 0
-
-
-class Storage(NamedTuple):
-    """The size of the database, and its free space that new rows will use; in bytes."""
-
-    total: int
-    free: int | None  # None: unknown (PostgreSQL)
 
 
 @dataclass(frozen=True)
@@ -116,7 +114,7 @@ class RetentionPolicy:
 
     def storage(self) -> Storage:
         """Measure the database."""
-        return self.ledger.read(_storage)
+        return self.ledger.read(measure_storage)
 
     def _steps(self, now: datetime) -> Iterator[Pruned]:
         days = self.settings.retention_records_days
@@ -138,7 +136,8 @@ class RetentionPolicy:
             ids, following = self.ledger.read(
                 partial(self._old_events_from, before=before, customer=following)
             )
-            delete = partial(_delete_events, ids=ids, before=before, now=now)
+            rules = EventRules.of(self.domain)
+            delete = partial(_delete_events, rules=rules, ids=ids, before=before, now=now)
             yield self.ledger.write_now(delete) if ids else Pruned()
 
     def _old_events_from(
@@ -270,7 +269,11 @@ def _remove_records(
 
 
 def _delete_events(
-    connection: sa.Connection, ids: Sequence[str], before: datetime, now: datetime
+    connection: sa.Connection,
+    rules: EventRules,
+    ids: Sequence[str],
+    before: datetime,
+    now: datetime,
 ) -> Pruned:
     mine = _EVENTS.event_id.in_(ids)
     query = sa.select(
@@ -282,19 +285,9 @@ def _delete_events(
     owners = resolve_each(connection, subjects)
     customers = sorted({owners.get(one, one) for one in subjects})
     keys = [*customers, *sorted(all_accounts_of(connection, customers))]
+    keep_pruned(connection, rules, ids)
     connection.execute(sa.delete(tables.events).where(mine))
     delete_old_logins(connection, subjects, tables.micros(before))
     mark_journeys(connection, customers)
     request_refold(connection, keys, now)
     return Pruned(events=sum(row[2] for row in found), event_bytes=sum(row[1] for row in found))
-
-
-def _storage(connection: sa.Connection) -> Storage:
-    if connection.dialect.name != "sqlite":
-        size = "SELECT pg_database_size(current_database())"
-        return Storage(connection.exec_driver_sql(size).scalar_one(), None)
-    pages, free, page_bytes = (
-        connection.exec_driver_sql(f"PRAGMA {name}").scalar_one()
-        for name in ("page_count", "freelist_count", "page_size")
-    )
-    return Storage(pages * page_bytes, free * page_bytes)

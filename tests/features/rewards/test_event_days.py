@@ -11,14 +11,8 @@ from features.journeys.events import Event
 from features.ledger import tables
 from features.ledger.ledger import Ledger
 from features.rewards.decision_rewards import DAY_US
-from features.rewards.event_days import (
-    EventDay,
-    EventRules,
-    compute_event_days,
-    mark_loaded,
-    pack_event_days,
-    unpack_event_days,
-)
+from features.rewards.event_days import EventRules, compute_event_days, mark_loaded
+from features.rewards.event_rows import EventDay
 from features.rewards.reward_state import read_state, write_state
 from tests.conftest import NOW
 from tests.features.rewards.test_reward_steps import happened, with_spend
@@ -127,8 +121,3 @@ def test_loaded_customers_are_marked_once_their_ledger_is_summed(ledger, toy_dom
 
 def loaded(kind: str, at: datetime) -> Event:
     return Event(kind, ("c1",), kind, at, "app", {})
-
-
-def test_rows_come_back_as_they_were_packed():
-    rows = [EventDay(20_001, 1, 0.0), EventDay(20_000, 0, 2.5)]
-    assert unpack_event_days(pack_event_days(rows)) == sorted(rows)

@@ -20,7 +20,8 @@ from features.ledger import tables
 from features.ledger.derived_tables import mark_decisions
 from features.ledger.ledger import Ledger
 from features.rewards.customer_values import KeptValues, customer_values
-from features.rewards.event_days import EventRules, mark_events, unpack_event_days
+from features.rewards.event_days import EventRules, mark_events
+from features.rewards.event_rows import unpack_event_days
 from features.rewards.kept_rows import KeptRows
 from features.rewards.reward_rows import ARMS
 from features.rewards.reward_state import forget_rewards, read_state
