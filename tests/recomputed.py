@@ -68,7 +68,7 @@ def as_sums(found: Rewards) -> dict[tuple[str, str, int], tuple[int, int, float]
 def recomputed_event_days(
     ledger: Ledger, domain: Domain
 ) -> dict[tuple[str, int], tuple[int, float]]:
-    """Whether a customer left or came back, and the margin of its events, by customer and day."""
+    """Leaving and coming back, and the margin of events, by customer and day."""
     shares = domain.objective.shares(domain.events)
     query = sa.select(tables.events).order_by(tables.events.c.occurred_at)
     rows = ledger.read(lambda connection: connection.execute(query).all())
@@ -92,7 +92,7 @@ def recomputed_event_days(
 
 
 def recomputed_met(ledger: Ledger) -> dict[str, datetime]:
-    """When each customer was first met, from all its decisions."""
+    """The time at which each customer was first met, from all its decisions."""
     decided, met = tables.decisions.c, dict[str, datetime]()
     query = sa.select(decided.customer_id, decided.decided_at, decided.serial, decided.arm)
     rows = ledger.read(lambda connection: connection.execute(query).all())

@@ -161,11 +161,8 @@ decisions = sa.Table(
 )
 # A decision that was shown later than it was made is found by the time of its showing.
 activated_later = decisions.c.activation.is_not(None)
-partial_index(
-    "decisions_activated_later",
-    activated_later,
-    *(decisions.c.customer_id, decisions.c.activated_at),
-)
+_of_showing = (decisions.c.customer_id, decisions.c.activated_at)
+partial_index("decisions_activated_later", activated_later, *_of_showing)
 # The learner compares how often each rank is accepted.
 several_shown = decisions.c.slots_shown.is_not(None)
 partial_index(  # it has all columns by which decisions are counted

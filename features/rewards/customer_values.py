@@ -24,10 +24,11 @@ from features.ledger import tables
 from features.ledger.ledger import Ledger
 from features.ledger.statements import Statement
 from features.rewards.decision_rewards import DAY_US
-from features.rewards.event_days import EVER_DAY
+from features.rewards.event_days import EVER_DAY, EventRules
 from features.rewards.kept_rows import EVENT_ROWS, KeptRows, PackedRow, stream_rows
 from features.rewards.remaining_values import remaining_values
 from features.rewards.reward_rows import ARMS, ROW_TYPE, day_at
+from features.rewards.reward_state import read_state
 from features.rewards.rewards import Whole
 
 BEFORE_DAYS = 90  # days before a customer was met whose margin is told
@@ -88,6 +89,8 @@ class CustomerValues:
         bits: keys of several arms were merged, or shares or salt of the arms were changed.
     days : ValueDays
         Days on which nothing happened have no row.
+    outdated : bool
+        Whether the events of some customers are not summed by the objective of today yet.
     """
 
     customers: list[str]
@@ -97,6 +100,7 @@ class CustomerValues:
     remaining: NDArray[np.float64]
     arms_logged: NDArray[np.uint8]
     days: ValueDays
+    outdated: bool = False
 
     @property
     def merged_across_arms(self) -> int:
@@ -120,7 +124,7 @@ class CustomerValues:
 
 
 class KeptValues:
-    """What `customer_values` has read before, kept for the requests of one process.
+    """The rows that `customer_values` has read, kept for the requests of one process.
 
     Parameters
     ----------
@@ -196,6 +200,8 @@ def _read(
         _merged(
             (owner[counts], events[counts]), (shown_to[costs], day[costs], shown["cost"][costs])
         ),
+        read_state(connection).begun("", EventRules.of(domain).fingerprint).events.after
+        is not None,
     )
 
 

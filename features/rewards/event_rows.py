@@ -35,7 +35,7 @@ class EventDay(NamedTuple):
 
 
 class PrunedEvents(NamedTuple):
-    """What is kept of the events of a customer that retention has deleted.
+    """The value of the events of a customer that retention has deleted.
 
     Attributes
     ----------

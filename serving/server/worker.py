@@ -16,7 +16,7 @@ from features.business.catalog import Catalog
 from features.clock import monotonic_s
 from features.errors import NotVisible
 from features.ingest.ingest_result import IngestResult
-from features.rewards.kept_rows import KeptRows
+from features.rewards.customer_values import KeptValues
 from serving.audit.lift.view import view_lift
 from serving.audit.replay import Replay
 from serving.contract.clock import ClockAnswer, ClockRequest
@@ -89,7 +89,7 @@ class Worker:
         self._reads = WorkPool("a customer or a past decision", threads=2, most_waiting=32)
         self._lift = WorkPool("lift", threads=1, most_waiting=8)
         self._journeys = WorkPool("journeys", threads=1, most_waiting=8)
-        self._kept = KeptRows()  # of lift
+        self._kept = KeptValues()  # of lift
         self._erasures = WorkPool("erasure", threads=1, most_waiting=32)
 
     def close(self) -> None:

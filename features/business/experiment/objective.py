@@ -31,7 +31,7 @@ REMAINING = (
 
 
 class RemainingValue(Frozen):
-    """What a customer who leaves takes along: an attribute, which is a number, ``times`` a factor.
+    """The value that a customer who leaves takes along: a number attribute, ``times`` a factor.
 
     ``otherwise`` is the remaining value where the attribute is unknown, or none is named.
     """

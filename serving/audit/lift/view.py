@@ -14,9 +14,8 @@ from features.clock import monotonic_s
 from features.errors import LedgerDown
 from features.ledger.ledger import Ledger
 from features.ledger.tables import micros
-from features.rewards.customer_values import CustomerValues, customer_values
+from features.rewards.customer_values import CustomerValues, KeptValues, customer_values
 from features.rewards.decision_rewards import DAY_US
-from features.rewards.kept_rows import KeptRows
 from features.rewards.reward_steps import RewardRules, sum_rewards
 from serving.audit.lift.comparison import ARM_NAMES, compare_arms
 from serving.audit.lift.credited import view_credited_lift
@@ -50,7 +49,7 @@ def view_lift(
     domain: Domain,
     now: datetime,
     lead: bool = True,
-    kept: KeptRows | None = None,
+    kept: KeptValues | None = None,
     warnings: Sequence[str] = (),
 ) -> LiftView:
     """Compare the arms, under the current catalogue and with what is known now.
@@ -65,8 +64,9 @@ def view_lift(
         Sentences that stand before the remarks, such as those of guardrails.
     """
     sum_before_lift(ledger, RewardRules.of(catalog, domain), lead, MAX_STEPS, STEPS_WITHIN_S)
-    credited = view_credited_lift(request, ledger, catalog, domain.currency, now, kept)
-    values = customer_values(ledger, domain, catalog, now, request.since, request.until)
+    shown = kept and kept.shown
+    credited = view_credited_lift(request, ledger, catalog, domain.currency, now, shown)
+    values = customer_values(ledger, domain, catalog, now, request.since, request.until, kept)
     until = min(now, request.until - MOMENT) if request.until else now
     first_day = _day(request.since) if request.since else None
     arm = np.array([ARM_NAMES.index(arm_of(key, catalog.arms)) for key in values.customers], int)
@@ -95,6 +95,11 @@ def _remarks(values: CustomerValues, domain: Domain) -> Iterator[str]:
         yield (
             f"{values.merged_across_arms:,} customers have decisions of several arms: they were "
             "merged, or shares or salt were changed. Each counts in the arm of its id of now."
+        )
+    if values.outdated:
+        yield (
+            "The objective or the definition of churn has changed: the events of some customers are "
+            "not summed by it yet; they are summed in the background."
         )
     if domain.churn is None:
         yield "The domain does not say who has left (churn), so that nobody counts as such."

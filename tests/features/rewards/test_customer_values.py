@@ -81,6 +81,21 @@ def test_customers_with_decisions_of_several_arms_are_counted(ledger, toy_catalo
     assert found.merged_across_arms == 1
 
 
+def test_values_by_an_earlier_objective_are_told_until_they_are_summed_again(
+    ledger, toy_catalog, toy_domain
+):
+    """An order is 2.5."""
+    decided(ledger, "d1", NOW, {}, customer_id="c1")
+    happened(ledger, toy_domain, "e1", "c1", NOW, "order")
+    for margin, before in ((1.0, 0.0), (0.5, 2.5)):
+        domain = with_spend(toy_domain, objective={"margin": margin})
+        found = customer_values(ledger, domain, toy_catalog, NOW)
+        assert (found.values().sum(), found.outdated) == (before, True)
+        sum_all(ledger, RewardRules.of(toy_catalog, domain))
+        found = customer_values(ledger, domain, toy_catalog, NOW)
+        assert (found.values().sum(), found.outdated) == (2.5 * margin, False)
+
+
 def test_without_customers_there_are_no_values(ledger, toy_catalog, toy_domain):
     found = customer_values(ledger, toy_domain, toy_catalog, NOW)
     assert (found.customers, found.merged_across_arms) == ([], 0)
