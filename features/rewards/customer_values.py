@@ -200,9 +200,12 @@ def _read(
         _merged(
             (owner[counts], events[counts]), (shown_to[costs], day[costs], shown["cost"][costs])
         ),
-        read_state(connection).begun("", EventRules.of(domain).fingerprint).events.after
-        is not None,
+        _is_outdated(connection, EventRules.of(domain)),
     )
+
+
+def _is_outdated(connection: sa.Connection, rules: EventRules) -> bool:
+    return read_state(connection).begun("", rules.fingerprint).events.after is not None
 
 
 def _packed_rows(

@@ -64,7 +64,7 @@ def view_lift(
         Sentences that stand before the remarks, such as those of guardrails.
     """
     sum_before_lift(ledger, RewardRules.of(catalog, domain), lead, MAX_STEPS, STEPS_WITHIN_S)
-    shown = kept and kept.shown
+    shown = kept.shown if kept else None
     credited = view_credited_lift(request, ledger, catalog, domain.currency, now, shown)
     values = customer_values(ledger, domain, catalog, now, request.since, request.until, kept)
     until = min(now, request.until - MOMENT) if request.until else now
@@ -98,8 +98,8 @@ def _remarks(values: CustomerValues, domain: Domain) -> Iterator[str]:
         )
     if values.outdated:
         yield (
-            "The objective or the definition of churn has changed: the events of some customers are "
-            "not summed by it yet; they are summed in the background."
+            "The objective or the definition of churn is new: the events of some customers are not "
+            "summed by it yet; they are summed in the background."
         )
     if domain.churn is None:
         yield "The domain does not say who has left (churn), so that nobody counts as such."
