@@ -1,1 +1,1 @@
-"""Sums the rewards of shown actions by customer, day and arm, for the lift."""
+"""Sums the rewards of shown actions, and the value of customers, by customer and day."""
