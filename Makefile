@@ -132,6 +132,10 @@ bench-simulation: $(DONE)  ## Play six policies in five simulated worlds (20 min
 bench-ceiling: $(DONE)  ## Measure the share of the oracle's gain that visible features allow (3 minutes).
 	$(BIN)/python -m tests.bench.ceiling
 
+bench-worlds: $(DONE)  ## Check that the oracle is best in ten simulated worlds of each business (3 minutes).
+	$(BIN)/python -m tests.bench.check_worlds
+.PHONY: bench-worlds
+
 bench-learning: $(DONE)  ## Measure how soon a live server finds each segment's best action (18 minutes).
 	$(BIN)/python -m tests.bench.learning
 

@@ -21,7 +21,7 @@ from training.bandit.reward_model import RewardModel
 from training.bandit.stacking import ExpertErrors, normalised
 from training.bandit.statistics import ActionStatistics
 from training.bandit.trees import BoostedTrees
-from training.models import glm, ridge
+from training.models import binary_variance, ridge
 from training.params import BanditParams
 
 Priors = Mapping[str, tuple[float, float]]  # of each action: reward, weight in outcomes
@@ -127,7 +127,7 @@ class LinearPosteriors:
             self._update_weights()
         among, (told, rate) = self._shares * self._scale, self._told()
         priors = self._prior, self._prior_weight
-        dispersion = glm.dispersion_of_rates(self._noise, *priors, rate, told)
+        dispersion = binary_variance.dispersion_of_rates(self._noise, *priors, rate, told)
         return RewardModel(
             encoder=self._state.encoder,
             actions=self.actions,
@@ -279,8 +279,8 @@ class LinearPosteriors:
         errors, variance = state.recent_errors(), state.variance()
         if isinstance(self._given, Mapping) and self._given and not state.counted:
             prior = np.array([reward for reward, _ in self._given.values()])
-            if glm.are_rates(prior):
-                variance = float(glm.rate_variance(prior, prior, np.ones(1)).mean())
+            if binary_variance.are_rates(prior):
+                variance = float(binary_variance.rate_variance(prior, prior, np.ones(1)).mean())
         handicaps = [*(one.handicap for one in params.linear_experts), params.trees.handicap]
         weights = errors.expert_weights(np.array(handicaps) * variance)
         if state.trees is None:

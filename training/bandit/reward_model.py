@@ -20,7 +20,7 @@ from training.bandit.encoder import CHANNEL, Encoder
 from training.bandit.stacking import Prediction, normalised
 from training.bandit.trees import BoostedTrees
 from training.contributions import Contributions
-from training.models import glm
+from training.models import binary_variance
 
 
 @dataclass(frozen=True)
@@ -183,8 +183,10 @@ class RewardModel:
         counted = arrays.by_index(taken, self.counted, 0.0)
         rate = arrays.by_index(taken, self.rate, np.nan)
         earlier = arrays.by_index(taken, self.prior, 0.0)
-        was = glm.share_of_prior(arrays.by_index(taken, self.prior_weight, 1.0), counted)
-        share = glm.share_of_prior(prior_weight, counted)
+        was = binary_variance.share_of_prior(
+            arrays.by_index(taken, self.prior_weight, 1.0), counted
+        )
+        share = binary_variance.share_of_prior(prior_weight, counted)
         weights = arrays.by_index(taken, self.weights.swapaxes(0, 1), 0.0).swapaxes(0, 1)
         # The level of the outcomes alone stays; an action without any has weights of its group.
         told = np.where(counted > 0, weights[:, :, 0] / np.where(was < 1, 1 - was, 1.0), 0.0)
@@ -198,8 +200,8 @@ class RewardModel:
         weights[:, :, 0] = level - prior
         dispersion = self.dispersion
         if dispersion is not None and counted.any():
-            each = glm.rate_variance(prior, rate, share)
-            dispersion = glm.dispersion_of(self.noise, each, counted)
+            each = binary_variance.rate_variance(prior, rate, share)
+            dispersion = binary_variance.dispersion_of(self.noise, each, counted)
         return replace(
             self,
             actions=tuple(priors),
@@ -228,14 +230,14 @@ class RewardModel:
 
     @cached_property
     def _share(self) -> Floats:
-        return glm.share_of_prior(self.prior_weight, self.counted)
+        return binary_variance.share_of_prior(self.prior_weight, self.counted)
 
     @cached_property
     def _noises(self) -> Floats:
         """Noise of the rewards of each action, shape (n_actions,)."""
         if self.dispersion is None:
             return np.full(len(self.actions), self.noise)
-        return self.dispersion * glm.rate_variance(self.prior, self.rate, self._share)
+        return self.dispersion * binary_variance.rate_variance(self.prior, self.rate, self._share)
 
     @cached_property
     def _scales(self) -> tuple[Floats, Floats]:

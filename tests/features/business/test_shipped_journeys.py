@@ -16,7 +16,7 @@ from features.settings import GROCERY, actions_beside
 from serving.catalog.compiled_catalog import load_catalog
 
 DOMAINS = GROCERY.parent
-SHIPPED = ("grocery", "helpdesk", "telco", "world")
+SHIPPED = ("grocery", "helpdesk", "shop", "telco", "world")
 
 
 @pytest.mark.parametrize("name", SHIPPED)

@@ -1,79 +1,12 @@
-"""Penalised generalised linear models: logistic and Poisson regression with Gaussian priors."""
+"""The variance of outcomes: that of rates of 0 and 1, and the dispersion of others beside it."""
 
 from __future__ import annotations
-
-from collections.abc import Callable
 
 import numpy as np
 
 from training.arrays import Floats
 
-TOLERANCE = 0.01  # Newton's method stops when no weight changes by more
 TINY = 1e-9  # a rate is at least so far from 0 and from 1
-MAX_LOGIT = 30.0  # linear predictors are clipped to this range
-
-# Maps linear predictors (n,) to means and variances, each (n,).
-Link = Callable[[Floats], tuple[Floats, Floats]]
-
-
-def logistic(linear: Floats) -> tuple[Floats, Floats]:
-    """Compute mean and variance of a binary outcome with log-odds ``linear``."""
-    mean = 1 / (1 + np.exp(-np.clip(linear, -MAX_LOGIT, MAX_LOGIT)))
-    return mean, mean * (1 - mean)
-
-
-def poisson(linear: Floats) -> tuple[Floats, Floats]:
-    """Compute mean and variance of a rare outcome with log mean ``linear``, by Poisson."""
-    mean = np.exp(np.clip(linear, -MAX_LOGIT, 0.0))
-    return mean, mean
-
-
-def fit_glm(
-    v: Floats,
-    y: Floats,
-    link: Link,
-    penalty: Floats,
-    prior: Floats,
-    start: Floats,
-    *,
-    steps: int,
-    offset: Floats | float = 0.0,
-) -> Floats:
-    """Fit weights w of the model E[y] = link(offset + v @ w), by penalised maximum likelihood.
-
-    Uses Newton's method with steps of at most 1 in each weight.
-
-    Parameters
-    ----------
-    v : shape (n, width)
-    y : shape (n,)
-    penalty, prior : shape (width,)
-        Precision and mean of each weight's Gaussian prior.
-    start : shape (width,)
-        Initial weights.
-    steps : int
-        Maximum number of Newton steps.
-
-    References
-    ----------
-    McCullagh & Nelder (1989), "Generalized Linear Models", sections 2.5, 4.4 and 6.2.
-    """
-    weights = start
-    for _ in range(steps):
-        mean, variance = link(offset + v @ weights)
-        slope = v.T @ (y - mean) - penalty * (weights - prior)
-        curve = (v * variance[:, None]).T @ v + np.diag(penalty)
-        step = np.linalg.solve(curve, slope)
-        longest = float(np.abs(step).max())
-        weights = weights + step / max(1.0, longest)
-        if longest < TOLERANCE:
-            break
-    return weights
-
-
-def with_intercept(x: Floats) -> Floats:
-    """Prepend a column of ones, shape (n, 1 + n_features)."""
-    return np.column_stack([np.ones(len(x)), x])
 
 
 def share_of_prior(weight: Floats, counted: Floats) -> Floats:
