@@ -15,7 +15,7 @@ from training.arrays import Floats, Ints
 from training.simulation.business import EVENING_MINUTE, SimulatedEvent
 
 
-class _Rows(NamedTuple):
+class _DueRows(NamedTuple):
     """Events of one type and day: customers, channels, and amounts by property."""
 
     kind: str
@@ -36,14 +36,14 @@ class DueEvents:
 
     def __init__(self, customers: int, shares: Mapping[str, float]) -> None:
         self._customers, self._shares = customers, shares
-        self._due: dict[int, list[_Rows]] = defaultdict(list)
+        self._due: dict[int, list[_DueRows]] = defaultdict(list)
 
     def add(self, kind: str, day: Ints, customer: Ints, channel: Ints, **amounts: Floats) -> None:
         """Note events of one type on some days; all arrays of shape (n,)."""
         for one in np.unique(day).tolist():
             rows = day == one
             values = {name: amount[rows] for name, amount in amounts.items()}
-            self._due[one].append(_Rows(kind, customer[rows], channel[rows], values))
+            self._due[one].append(_DueRows(kind, customer[rows], channel[rows], values))
 
     def margin(self, day: int) -> Floats:
         """Sum the margin of a day's events, shape (n_customers,)."""

@@ -24,7 +24,7 @@ SHARES = {"amount_eur": 0.3, "discount_eur": -0.7, "handling_eur": -1.0}
 
 
 def test_two_policies_meet_the_same_customers_until_an_action_has_an_effect():
-    """What is drawn of a customer on a day does not depend on actions shown to anybody."""
+    """The draws of a day do not depend on actions, and nobody depends on another customer."""
     rng = np.random.default_rng(1)
     quiet, busy = ShopWorld(400, 3, 20), ShopWorld(400, 3, 20)
     for _ in range(20):
