@@ -7,13 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from serving.cli.terminal import out, plain_errors, progress
 
 if TYPE_CHECKING:
     from features.intervals import ConfidenceInterval
-    from training.simulation.tournament import TournamentResult
+    from serving.simulation.tournament import TournamentResult
+    from training.simulation.business import SimulatedBusiness
 
 simulation = typer.Typer()
 FIRST_SEED = 1
@@ -22,14 +24,18 @@ CORES = os.cpu_count() or 1
 
 @simulation.command()
 def simulate(
-    customers: Annotated[int, typer.Option(min=1, help="Customers in each world.")] = 2_000,
-    days: Annotated[int, typer.Option(min=1, help="Days in each world.")] = 60,
-    seeds: Annotated[int, typer.Option(min=1, help="Number of worlds.")] = 3,
+    world: Annotated[str, typer.Option(help="The business: telephone, shop, or both.")] = "both",
+    customers: Annotated[int, typer.Option(min=1, help="Customers in each world.")] = 1_000,
+    days: Annotated[int, typer.Option(min=1, help="Days in each world.")] = 40,
+    seeds: Annotated[int, typer.Option(min=1, help="Number of worlds of each business.")] = 1,
+    first_seed: Annotated[int, typer.Option(min=0, help="Seed of the first world.")] = FIRST_SEED,
     policies: Annotated[
-        str, typer.Option(help="Some of nobody, random, fixed, rules, oracle.")
-    ] = "nobody,random,fixed,rules,oracle",
+        str,
+        typer.Option(help="Some of served, acceptance, nobody, random, fixed, rules, oracle."),
+    ] = "served,acceptance,nobody,random,fixed,rules,oracle",
+    arms: Annotated[float, typer.Option(help="Share of each of the arms random and nobody.")] = 0.1,
     processes: Annotated[
-        int, typer.Option(min=1, help="Worlds played in parallel; 0.3 GB each.")
+        int, typer.Option(min=1, help="Runs played in parallel; 0.5 to 2 GB each.")
     ] = CORES,
     picture: Annotated[Path | None, typer.Option(help="PNG file to draw the result to.")] = None,
     url: Annotated[
@@ -45,57 +51,96 @@ def simulate(
         Path | None, typer.Option(help="Only write the customers of the first world there.")
     ] = None,
 ) -> None:
-    """Compare policies in a simulated business with known truth, before customers meet them.
+    """Play the service in simulated businesses with known truth, before customers meet it.
 
-    Value: sales that were not returned, less costs, less a year's margin of each customer who left;
-    per customer.
+    The served classes decide, are told what happens, and learn, day by day: catalogue, contact
+    policy, bandit, arbitration, credit, learner and lift, in a temporary ledger.
 
-    Example: nba simulate --customers 500 --days 30 --seeds 1
+    served: as the service is. acceptance: it looks at acceptance only, not at value. nobody: no
+    contact at all. random: any allowed action. fixed, rules: the best action and the best list of
+    rules, chosen in other worlds. oracle: knows the truth.
 
-    Example: nba simulate --customers 20000 --days 90 --seeds 5 --picture simulation.png
+    Value: sales that were not returned, less costs, less the remaining value of customers who left;
+    per customer. A true lift compares each customer of an arm with the same customer in a run in
+    which everybody is in the other arm.
+
+    Example: nba simulate
+
+    Example: nba simulate --world shop --customers 200 --days 10 --policies served,nobody
+
+    Example: nba simulate --customers 20000 --days 60 --seeds 5 --picture simulation.png
 
     Example: nba simulate --customers 300 --tables world/ && nba load world/
 
     Example: nba simulate --customers 300 --days 20 --url http://localhost:3000
     """
-    from training.simulation.businesses import TELEPHONE
-    from training.simulation.tournament import run_tournament
-
     with plain_errors():
         if tables is not None:
             from serving.cli.simulation.tables import write_customers
 
-            path = write_customers(TELEPHONE, tables, customers, FIRST_SEED)
+            path = write_customers(_business(world), tables, customers, first_seed)
             out.print(f"Written: {path}", soft_wrap=True)
-            return
-        if url is not None:
-            _play_on_server(url, customers, days, key, connections)
-            return
-        names = [name.strip() for name in policies.split(",") if name.strip()]
-        worlds = range(FIRST_SEED, FIRST_SEED + seeds)
-        with progress() as show:
-            tournament = run_tournament(customers, days, worlds, names, show, processes)
-        _print_summaries(tournament)
-        _print_differences(tournament)
-        if picture is not None:
-            from training.simulation.picture import draw_tournament
+        elif url is not None:
+            _play_on_server(world, url, customers, days, first_seed, key, connections)
+        else:
+            from serving.simulation.tournament import run_tournaments
 
-            draw_tournament(tournament, picture)
-            out.print(f"Drawn to {picture}.", soft_wrap=True)
+            names = [name.strip() for name in policies.split(",") if name.strip()]
+            some = range(first_seed, first_seed + seeds)
+            with progress() as show:
+                found = run_tournaments(
+                    _worlds(world), customers, days, some, names, arms, show, processes
+                )
+            for tournament in found:
+                _print_tournament(tournament)
+            if picture is not None:
+                from serving.simulation.picture import draw_tournaments
+
+                draw_tournaments(found, picture)
+                out.print(f"Drawn to {picture}.", soft_wrap=True)
 
 
-def _play_on_server(url: str, customers: int, days: int, key: str, connections: int) -> None:
+def _worlds(named: str) -> list[str]:
+    from training.simulation.businesses import BUSINESSES
+
+    return list(BUSINESSES) if named == "both" else [named]
+
+
+def _business(named: str) -> SimulatedBusiness:
+    """The business of a server, which serves one: of both, the first."""
+    from serving.simulation.tournament import check_worlds
+    from training.simulation.businesses import BUSINESSES
+
+    check_worlds(_worlds(named))
+    return BUSINESSES[_worlds(named)[0]]
+
+
+def _play_on_server(
+    world: str, url: str, customers: int, days: int, seed: int, key: str, connections: int
+) -> None:
     from serving.cli.simulation.play import play_on_server
     from serving.cli.simulation.tables import print_server
-    from training.simulation.businesses import TELEPHONE
 
     with progress() as show:
-        result = play_on_server(TELEPHONE, url, customers, days, FIRST_SEED, show, key, connections)
+        business = _business(world)
+        result = play_on_server(business, url, customers, days, seed, show, key, connections)
     print_server(result)
 
 
+def _print_tournament(tournament: TournamentResult) -> None:
+    worlds = f"{len(tournament.seeds)} world{'s' if len(tournament.seeds) > 1 else ''}"
+    out.print(
+        f"\n[bold]{tournament.world}[/bold]: {tournament.customers:,} customers, "
+        f"{tournament.days} days, {worlds} from seed {tournament.seeds[0]}",
+        highlight=False,
+    )
+    _print_summaries(tournament)
+    _print_differences(tournament)
+    _print_lifts(tournament)
+
+
 def _print_summaries(tournament: TournamentResult) -> None:
-    from training.simulation.report import policy_summaries
+    from serving.simulation.report import policy_summaries
 
     table = Table(
         "policy",
@@ -103,7 +148,7 @@ def _print_summaries(tournament: TournamentResult) -> None:
         "left",
         "of oracle's gain over random",
         "in last third",
-        "caps exceeded",
+        "caps broken",
     )
     for one in policy_summaries(tournament):
         name = one.name if one.variant == one.name else f"{one.name} ({one.variant})"
@@ -115,7 +160,7 @@ def _print_summaries(tournament: TournamentResult) -> None:
 
 
 def _print_differences(tournament: TournamentResult) -> None:
-    from training.simulation.report import COMPARED, policy_differences
+    from serving.simulation.report import COMPARED, policy_differences
 
     differences = policy_differences(tournament)
     if not differences:
@@ -124,6 +169,28 @@ def _print_differences(tournament: TournamentResult) -> None:
     for one in differences:
         relative = "" if one.relative != one.relative else f"{one.relative:+.1%}"
         table.add_row(one.other, _figure(one.value), relative, _figure(one.churn, 100))
+    out.print(table)
+
+
+def _print_lifts(tournament: TournamentResult) -> None:
+    from serving.simulation.report import lift_checks
+
+    checks = lift_checks(tournament)
+    if not checks:
+        return
+    table = Table(
+        "lift of", "arms", escape("reported [always valid]"), escape("[one look]"), "true", "held"
+    )
+    for one in checks:
+        means, held = one.means, f"{one.holds} and {one.planned_holds} of {one.worlds}"
+        table.add_row(
+            one.policy,
+            f"{one.arm} - {one.against}",
+            escape(f"{means.reported:.2f} [{means.low:.2f}, {means.high:.2f}]"),
+            escape(f"[{means.planned_low:.2f}, {means.planned_high:.2f}]"),
+            f"{means.true:.2f}",
+            held,
+        )
     out.print(table)
 
 

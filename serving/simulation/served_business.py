@@ -20,9 +20,12 @@ from features.ingest.load_tables import load_folder
 from features.journeys.model_input import ModelInput
 from features.ledger import tables
 from features.ledger.ledger import Ledger
+from features.rewards.reward_steps import RewardRules, sum_rewards
 from features.settings import GROCERY
 from serving.audit.archive import keep_catalog
+from serving.audit.lift.view import view_lift
 from serving.catalog.compiled_catalog import CompiledCatalog, load_catalog
+from serving.contract.lift import LiftRequest, LiftView
 from serving.decide.decision_setup import DecisionSetup
 from serving.decide.engine import Engine
 from serving.learn.learner import Learner
@@ -33,6 +36,8 @@ from training.simulation.business import SimulatedBusiness, SimulatedWorld
 
 BEGIN = datetime(2026, 1, 5, tzinfo=UTC)  # midnight before the first day, a Monday
 DOMAINS = GROCERY.parent
+EVERYBODY = 1 - 2.0**-53  # the largest number below 1: nothing is left for the other arms
+SUMMED_AT_ONCE = 5_000  # decisions: nobody waits for the lock
 RECOUNTED_AT_ONCE = 10**9  # decisions: beside the steps, two runs would differ
 
 
@@ -80,12 +85,20 @@ class ServedBusiness:
         if self.watcher.refresh_snapshot():
             self.engine.setup = self.engine.setup.with_models(self.watcher.current)
 
+    def lift(self, now: datetime) -> LiftView:
+        """Sum all that is new, and report the lift as `/v1/lift` does."""
+        rules = RewardRules.of(self.catalog, self.domain)
+        while sum_rewards(self.ledger, rules, SUMMED_AT_ONCE):
+            pass
+        return view_lift(LiftRequest(), self.ledger, self.catalog, self.domain, now)
+
 
 @contextmanager
 def served_business(
     business: SimulatedBusiness,
     world: SimulatedWorld,
     seed: int,
+    nobody: bool = False,
     **change: object,
 ) -> Iterator[ServedBusiness]:
     """Open a business in a temporary folder, which is deleted afterwards.
@@ -94,12 +107,17 @@ def served_business(
     ----------
     seed : int
         Of the draws: with the same one, the same decisions are made.
+    nobody : bool
+        Put everybody into the arm nobody, which no catalogue can.
     change
         Keys of the catalogue in place of those of its file, such as ``arms``.
     """
     domain = load_domain(DOMAINS / f"{business.domain}.yaml")
     catalog = load_catalog(DOMAINS / f"{business.domain}.actions.yaml", domain)
     catalog = catalog.with_parts(**change) if change else catalog
+    if nobody:
+        arms = catalog.arms.model_copy(update={"random": 0.0, "nobody": EVERYBODY})
+        catalog = catalog.model_copy(update={"arms": arms})
     with TemporaryDirectory(prefix="nba-simulation-") as scratch:
         ledger = _ledger(Path(scratch), seed)
         try:

@@ -36,11 +36,14 @@ class ServedPolicy:
     Attributes
     ----------
     decisions : int
+    met : shape (n_customers,)
+        True for customers with at least one decision.
     """
 
     def __init__(self, name: str, served: ServedBusiness, world: SimulatedWorld) -> None:
         self.name = name
         self.decisions = 0
+        self.met = np.zeros(len(world.arrived_at), dtype=np.bool_)
         self._served, self._world = served, world
         self._names = served.business.names
         self._index = {action: number for number, action in enumerate(self._names)}
@@ -62,6 +65,7 @@ class ServedPolicy:
         asked = [self._asked(arrivals, sent, row) for row in order.tolist()]
         decisions = decide_batch(served.engine, asked)
         self.decisions += len(decisions)
+        self.met[arrivals.customer] = True
         place = np.empty(len(order), dtype=np.int64)
         place[order] = np.arange(len(order))
         self._today = [decisions[number] for number in place.tolist()]

@@ -7,8 +7,14 @@ import pytest
 from typer.testing import CliRunner
 
 from serving.cli.main import app
+from serving.cli.simulate import _print_lifts
+from serving.cli.terminal import out
+from serving.simulation.played import SERVICE_ONLY
+from serving.simulation.tournament import TournamentResult
+from tests.serving.simulation.runs import CUSTOMERS, pair, served
+from tests.serving.simulation.runs import run as run_of
 
-SMALL = ["simulate", "--customers", "60", "--days", "6", "--processes", "1"]
+SMALL = ["simulate", "--world", "telephone", "--customers", "60", "--days", "6", "--processes", "1"]
 
 
 def run(*arguments: str):
@@ -17,16 +23,29 @@ def run(*arguments: str):
 
 def test_policies_are_compared_in_a_table_and_a_picture(tmp_path):
     picture = tmp_path / "simulation.png"
-    done = run("--seeds", "2", "--policies", "batch_bandit,random", "--picture", str(picture))
+    chosen = ("--policies", "served,random", "--arms", "0.3")
+    done = run("--customers", "40", "--seeds", "2", *chosen, "--picture", str(picture))
     assert done.exit_code == 0, done.output
-    assert "EUR a customer" in done.output and "batch_bandit less" in done.output
+    assert "EUR a customer" in done.output and "served less" in done.output
+    assert "telephone: 40 customers, 6 days, 2 worlds from seed 1" in done.output
     assert picture.read_bytes()[:4] == b"\x89PNG"
 
 
-def test_without_the_batch_bandit_there_is_no_table_of_differences():
+def test_without_the_served_classes_there_is_no_table_of_differences():
     done = run("--seeds", "1", "--policies", "random")
     assert done.exit_code == 0, done.output
     assert "random" in done.output and " less" not in done.output
+
+
+def test_a_lift_is_printed_beside_the_true_one(monkeypatch):
+    """Made by hand: enough customers for an interval take a minute."""
+    monkeypatch.setattr(out, "_width", 160)
+    one, other = run_of("served", 5.0), run_of("service", 2.0, seed=1)
+    runs = {"served": [served(one, pair(3.0, -1.0, 7.0, 1.0, 5.0))], SERVICE_ONLY: [served(other)]}
+    with out.capture() as printed:
+        _print_lifts(TournamentResult("hand", CUSTOMERS, 3, (0,), ("served",), runs))
+    line = next(line for line in printed.get().splitlines() if "policy - nobody" in line)
+    assert "3.00 [-1.00, 7.00]" in line and "[1.00, 5.00]" in line and "1 and 1 of 1" in line
 
 
 def test_an_unknown_policy_is_refused():

@@ -6,13 +6,16 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from tests.training.simulation.runs import CUSTOMERS, tournament
-from training.simulation.report import (
+from serving.simulation.played import SERVICE_ONLY
+from serving.simulation.report import (
     difference,
+    lift_checks,
     mean_over_worlds,
     policy_differences,
     policy_summaries,
 )
+from serving.simulation.tournament import TournamentResult
+from tests.serving.simulation.runs import CUSTOMERS, pair, run, served, tournament
 
 
 def test_a_summary_has_the_means_over_the_worlds():
@@ -36,14 +39,54 @@ def test_without_oracle_there_is_no_share_of_its_gain():
 
 
 def test_differences_are_paired_and_relative_to_the_other_policy():
-    [found] = policy_differences(tournament(rules=5.0, fixed=4.0))
+    [found] = policy_differences(tournament(served=5.0, fixed=4.0))
     assert found.other == "fixed"
     assert (found.value.value, found.value.low, found.value.high) == pytest.approx((1, 1, 1))
     assert found.relative == pytest.approx(1 / 4.5)
 
 
-def test_without_the_rules_nothing_is_compared():
+def test_without_the_served_classes_nothing_is_compared():
     assert policy_differences(tournament(fixed=4.0, random=1.0)) == []
+
+
+def test_of_the_served_classes_the_arm_policy_counts():
+    one = run("served", 5.0)
+    nobody = run("nobody", 2.0, seed=1)
+    found = TournamentResult(
+        "hand",
+        CUSTOMERS,
+        3,
+        (0,),
+        ("served", "nobody"),
+        {"served": [served(one)], "nobody": [served(nobody)]},
+    )
+    summary = policy_summaries(found)[0]
+    assert summary.value.value == pytest.approx(one.value_of_customer_eur[:20].mean())
+    assert summary.churn.value == pytest.approx(4 / 20)
+    [compared] = policy_differences(found)
+    gained = (one.value_of_customer_eur - nobody.value_of_customer_eur)[:20]
+    assert compared.value.value == pytest.approx(gained.mean())
+
+
+def test_a_lift_is_checked_against_the_same_customers_with_everybody_in_the_other_arm():
+    one, other = run("served", 5.0), run("service", 2.0, seed=1)
+    gained = (one.value_of_customer_eur - other.value_of_customer_eur)[:19]  # those who were met
+    true = float(gained.mean())
+    worlds = [
+        served(one, pair(true, true - 2, true + 2, true - 1, true + 1)),
+        served(one, pair(true + 1.5, true - 0.5, true + 3.5, true + 0.5, true + 2.5)),
+    ]
+    counterparts = [served(other), served(other)]
+    runs = {"served": worlds, SERVICE_ONLY: counterparts}
+    [check] = lift_checks(TournamentResult("hand", CUSTOMERS, 3, (0, 1), ("served",), runs))
+    assert (check.policy, check.arm, check.against) == ("served", "policy", "nobody")
+    assert check.means.true == pytest.approx(true)
+    assert check.means.reported == pytest.approx(true + 0.75)
+    assert (check.holds, check.planned_holds, check.worlds) == (2, 1, 2)
+
+
+def test_baselines_report_no_lift():
+    assert lift_checks(tournament(rules=5.0, random=1.0)) == []
 
 
 def test_one_world_has_the_interval_over_its_customers():

@@ -1,0 +1,130 @@
+"""Plays one policy in one world: the served classes, or a baseline."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from features.progress import Progress, quiet
+from serving.contract.lift import LiftView
+from serving.policies.arms import arm_of
+from serving.simulation.served_business import BEGIN, served_business
+from serving.simulation.served_policy import LEARNING_MINUTE, ServedPolicy
+from training.arrays import Bools, Ints
+from training.simulation.baselines import OraclePolicy, RandomPolicy
+from training.simulation.business import SimulatedBusiness, SimulatedWorld
+from training.simulation.businesses import BUSINESSES
+from training.simulation.rollout import RunResult, run_policy
+
+SERVED, ACCEPTANCE, SERVICE_ONLY = "served", "acceptance", "service only"
+# The served classes as they are; those that look at acceptance only; those with everybody in the
+# arm nobody: what an arm is compared with.
+CHANGES: Mapping[str, Mapping[str, object]] = {
+    SERVED: {},
+    ACCEPTANCE: {"arbitration": {"formula": "acceptance"}},
+    SERVICE_ONLY: {},
+}
+ARM_NAMES = ("policy", "random", "nobody")
+
+
+@dataclass(frozen=True)
+class ServedFigures:
+    """What the ledger of a run of the served classes says, and who was in which arm.
+
+    Attributes
+    ----------
+    arm : shape (n_customers,)
+        Index into `ARM_NAMES`.
+    met : shape (n_customers,)
+        True for customers with at least one decision.
+    decisions : int
+    lift : LiftView
+        As it is reported at the end of the run.
+    """
+
+    arm: Ints
+    met: Bools
+    decisions: int
+    lift: LiftView
+
+
+@dataclass(frozen=True)
+class Played:
+    """The result of one policy in one world.
+
+    Attributes
+    ----------
+    run : RunResult
+    served : ServedFigures or None
+        None for a baseline.
+    """
+
+    run: RunResult
+    served: ServedFigures | None = None
+
+    @property
+    def members(self) -> Bools:
+        """Customers for whom the policy chose, shape (n_customers,): those of the arm policy."""
+        if self.served is None:
+            return np.ones(len(self.run.left), dtype=np.bool_)
+        found: Bools = self.served.arm == ARM_NAMES.index("policy")
+        return found
+
+
+@dataclass(frozen=True)
+class Game:
+    """A policy and the world in which it is played.
+
+    Attributes
+    ----------
+    world : str
+        Name of the business.
+    policy : str
+        One of `CHANGES`, or the name of a baseline.
+    baseline : RandomPolicy or None
+        None for the served classes.
+    arms : float or None
+        Share of each of the arms random and nobody; None: those of the catalogue.
+    """
+
+    world: str
+    policy: str
+    customers: int
+    days: int
+    seed: int
+    baseline: RandomPolicy | None = None
+    arms: float | None = None
+
+    def played(self, progress: Progress = quiet) -> Played:
+        """Play it; ``progress`` is called after each day."""
+        business = BUSINESSES[self.world]
+        world = business.make_world(self.customers, self.seed, self.days)
+        with threadpool_limits(1, "blas"):  # sums then do not depend on the number of cores
+            if self.policy in CHANGES:
+                return _play_served(self, business, world, progress)
+            policy = self.baseline or RandomPolicy()
+            if isinstance(policy, OraclePolicy):
+                policy = OraclePolicy(world=world)
+            return Played(run_policy(business, policy, world, self.seed, progress))
+
+
+def _play_served(
+    game: Game, business: SimulatedBusiness, world: SimulatedWorld, progress: Progress
+) -> Played:
+    change = dict(CHANGES[game.policy])
+    if game.arms is not None:
+        change["arms"] = {"random": game.arms, "nobody": game.arms}
+    everybody = game.policy == SERVICE_ONLY
+    with served_business(business, world, game.seed, everybody, **change) as served:
+        policy = ServedPolicy(game.policy, served, world)
+        run = run_policy(business, policy, world, game.seed, progress)
+        end = BEGIN + timedelta(days=world.days - 1, minutes=LEARNING_MINUTE)
+        names = [business.customer_id(number) for number in range(game.customers)]
+        arms = served.catalog.arms
+        arm = np.array([ARM_NAMES.index(arm_of(name, arms)) for name in names], dtype=np.int64)
+        figures = ServedFigures(arm, policy.met, policy.decisions, served.lift(end))
+        return Played(run, figures)

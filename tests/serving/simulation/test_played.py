@@ -1,0 +1,37 @@
+"""One policy is played in one world."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from serving.simulation.played import ACCEPTANCE, SERVED, Game
+from training.simulation.baselines import FixedPolicy, OraclePolicy
+
+
+def test_a_baseline_chooses_for_all_customers():
+    found = Game("telephone", "nobody", 50, 4, 2, FixedPolicy("nobody")).played()
+    assert found.served is None and found.members.all()
+    assert found.run.shown[1:].sum() == 0
+
+
+def test_the_oracle_gets_the_world_of_its_game():
+    oracle = Game("telephone", "oracle", 50, 4, 2, OraclePolicy()).played()
+    assert oracle.run.shown.sum() > 0
+
+
+def test_the_served_classes_choose_for_the_arm_policy():
+    days = []
+    game = Game("telephone", SERVED, 80, 3, 2, arms=0.4)
+    found = game.played(lambda name, day, total: days.append((name, day, total)))
+    assert days == [(SERVED, day, 3) for day in (1, 2, 3)]
+    assert found.served.decisions == found.run.shown.sum()
+    assert 0 < found.members.sum() < 40
+    np.testing.assert_array_equal(found.members, found.served.arm == 0)
+
+
+def test_acceptance_only_looks_at_no_value():
+    served, acceptance = (
+        Game("telephone", name, 150, 4, 2).played() for name in (SERVED, ACCEPTANCE)
+    )
+    helpful = [6, 7]  # accepted most, worth least
+    assert acceptance.run.shown[helpful].sum() > served.run.shown[helpful].sum()
