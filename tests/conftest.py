@@ -81,7 +81,7 @@ SLOWEST = (
     "features/datasets/test_point_in_time.py",
     "features/ingest/test_kiosk_property.py",
     "serving/policies/test_leavers.py",
-    "training/simulation/test_tournament.py",
+    "serving/simulation/test_tournament.py",
     "serving/decide/test_choice.py",
     "serving/audit/test_evaluate_http.py",
     "serving/access/test_access_http.py",

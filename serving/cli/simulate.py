@@ -83,21 +83,37 @@ def simulate(
         elif url is not None:
             _play_on_server(world, url, customers, days, first_seed, key, connections)
         else:
-            from serving.simulation.tournament import run_tournaments
-
             names = [name.strip() for name in policies.split(",") if name.strip()]
             some = range(first_seed, first_seed + seeds)
-            with progress() as show:
-                found = run_tournaments(
-                    _worlds(world), customers, days, some, names, arms, show, processes
-                )
-            for tournament in found:
-                _print_tournament(tournament)
+            found = _play_here(_worlds(world), customers, days, some, names, arms, processes)
             if picture is not None:
                 from serving.simulation.picture import draw_tournaments
 
                 draw_tournaments(found, picture)
                 out.print(f"Drawn to {picture}.", soft_wrap=True)
+
+
+def _play_here(
+    worlds: list[str],
+    customers: int,
+    days: int,
+    seeds: range,
+    policies: list[str],
+    arms: float | None,
+    processes: int,
+) -> list[TournamentResult]:
+    """Play the policies in this process and its children; print each business when it is done."""
+    from serving.simulation.tournament import check_worlds, run_tournaments
+
+    check_worlds(worlds)
+    found = []
+    for world in worlds:
+        with progress() as show:
+            found += run_tournaments(
+                [world], customers, days, seeds, policies, arms, show, processes
+            )
+        print_tournament(found[-1])
+    return found
 
 
 def _worlds(named: str) -> list[str]:
@@ -127,7 +143,7 @@ def _play_on_server(
     print_server(result)
 
 
-def _print_tournament(tournament: TournamentResult) -> None:
+def print_tournament(tournament: TournamentResult) -> None:
     worlds = f"{len(tournament.seeds)} world{'s' if len(tournament.seeds) > 1 else ''}"
     out.print(
         f"\n[bold]{tournament.world}[/bold]: {tournament.customers:,} customers, "

@@ -131,8 +131,9 @@ def paces_of(connection: sa.Connection, setup: DecisionSetup, out: Bools) -> dic
     names = setup.pacer.names(out)
     if not names:
         return {}
-    rows = _paces(len(names)).rows(connection, list_values("name", names))
-    return {name: from_json(state) for name, state in rows}
+    found: dict[str, str] = dict(_paces(len(names)).rows(connection, list_values("name", names)))
+    # In the order of the catalogue, not of the database: records are compared by their bytes.
+    return {name: from_json(found[name]) for name in names if name in found}
 
 
 @cache

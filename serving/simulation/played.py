@@ -33,7 +33,7 @@ ARM_NAMES = ("policy", "random", "nobody")
 
 @dataclass(frozen=True)
 class ServedFigures:
-    """What the ledger of a run of the served classes says, and who was in which arm.
+    """The lift that the ledger of a run of the served classes reports, and who was in which arm.
 
     Attributes
     ----------
