@@ -99,6 +99,9 @@ bench-imported: $(DONE)  ## Train the bandit on imported logs of 60,000 decision
 bench-slots: $(DONE)  ## Learn from three slots that are looked at less and less (10 minutes).
 	$(BIN)/python -m tests.bench.slots
 
+bench-lift: $(DONE)  ## Measure the sign and the coverage of the lift in 800 worlds (2 minutes).
+	$(BIN)/python -m tests.bench.lift --first-seed 10000
+
 bench-learner: $(DONE)  ## Measure what learning costs: bytes, locks, decisions with 1,000 actions, lag.
 	$(BIN)/python -m tests.bench.learner_cost
 
@@ -149,4 +152,4 @@ clean:  ## Delete data, models and .venv.
 	rm -rf $(VENV) .nba mlruns/mlflow.db mlruns/artifacts
 
 .PHONY: help install serve test test-fast lint format mlflow bento clean
-.PHONY: bench bench-arms bench-ceiling bench-journeys bench-decide bench-eligibility bench-events bench-guarantees bench-history bench-parity bench-kill bench-learner-kill bench-learning bench-caps bench-replay bench-fuzz bench-off-policy bench-evaluate bench-imported bench-slots bench-learner bench-forty-days bench-bandit bench-rivals bench-served bench-delay bench-made-up bench-hillstrom bench-simulation
+.PHONY: bench bench-arms bench-ceiling bench-journeys bench-decide bench-eligibility bench-events bench-guarantees bench-history bench-parity bench-kill bench-learner-kill bench-learning bench-caps bench-replay bench-fuzz bench-off-policy bench-evaluate bench-imported bench-slots bench-learner bench-lift bench-forty-days bench-bandit bench-rivals bench-served bench-delay bench-made-up bench-hillstrom bench-simulation

@@ -34,7 +34,7 @@ from features.intervals import LEVEL, normal_quantile
 from training.arrays import Floats, Ints
 
 REFERENCE_DAYS = 7  # the clock is 1 at their end: the bound is closest at about 8 times as much
-LEAST_INFORMATIVE = 20  # customers of an arm that carry its variance; with fewer there is no bound
+LEAST_INFORMATIVE = 5  # customers of an arm that carry its variance; with fewer there is no bound
 
 
 def mixture_quantile(clock: Floats, level: float = LEVEL) -> Floats:

@@ -22,6 +22,7 @@ import numpy as np
 from training.arrays import Floats
 
 LEAST_CUSTOMERS = 2  # of an arm, for a variance
+PRIOR_CUSTOMERS = 20.0  # informative ones, as which the moments of all arms count
 
 
 class ArmMoments(NamedTuple):
@@ -59,6 +60,29 @@ class ArmMoments(NamedTuple):
         with np.errstate(divide="ignore", invalid="ignore"):
             found = squares**2 / (self.n * self.fourth)
         return np.nan_to_num(found, nan=0.0, posinf=0.0)
+
+    def cautious(self) -> ArmMoments:
+        """Raise variances towards that of all arms, the more, the fewer customers are informative.
+
+        Values are skewed: an arm of few customers in which, by chance, nobody has spent much has a
+        small mean and a small variance, and would be certain of it. On every early look of many
+        that is not rare. So the moments of all arms count as `PRIOR_CUSTOMERS` more customers
+        in an arm whose variance is smaller. Variances are never lowered.
+        """
+        n = np.where(np.isfinite(self.variance), self.n, 0.0)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            weight = n / n.sum(axis=-1, keepdims=True)
+            own = self.informative / (self.informative + PRIOR_CUSTOMERS)
+        variance, third, fourth = (
+            own * part + (1 - own) * np.nansum(weight * part, axis=-1, keepdims=True)
+            for part in (self.variance, self.third, self.fourth)
+        )
+        raised = variance > self.variance
+        return self._replace(
+            variance=np.where(raised, variance, self.variance),
+            third=np.where(raised, third, self.third),
+            fourth=np.where(raised, fourth, self.fourth),
+        )
 
 
 def adjusted_moments(value: Floats, before: Floats, arms: Sequence[slice]) -> ArmMoments:

@@ -62,7 +62,8 @@ class PairEstimate:
     explained : float
         The share of the variance of the lift that the value before explains.
     informative : float
-        At the last look; see `ArmMoments.informative`. That of the arm that has less.
+        At the last look; see `ArmMoments.informative`. That of the arm that has less, with the
+        moments of `ArmMoments.cautious`.
     """
 
     arm: str
@@ -86,12 +87,13 @@ def compare_pair(looks: Looks, names: Sequence[str], pair: tuple[int, int]) -> P
     """
     one, other = pair
     moments = looks.moments
-    informative = moments.informative[:, [one, other]].min(axis=1)
+    cautious = moments.cautious()
+    informative = cautious.informative[:, [one, other]].min(axis=1)
     always, planned = mixture_quantile(looks.clock), planned_quantile(looks.clock)
     lift = Difference(
         moments.mean[:, one] - moments.mean[:, other],
-        _where(informative >= LEAST_INFORMATIVE, mean_difference(moments, pair, always)),
-        mean_difference(moments, pair, planned),
+        _where(informative >= LEAST_INFORMATIVE, mean_difference(cautious, pair, always)),
+        mean_difference(cautious, pair, planned),
     )
     n = moments.n[:, one], moments.n[:, other]
     count = looks.left[:, one], looks.left[:, other]
