@@ -136,10 +136,12 @@ def lift(
     until: Annotated[str | None, typer.Option(help="Before this day or time.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print all of it as JSON.")] = False,
 ) -> None:
-    """Show what the policy earns more than the control group, with a 95 % interval.
+    """Show what a customer brings under the policy more than in the other arms.
 
-    Compares customers, not decisions, and checks the sizes of the two arms. A day of --since and
-    --until begins at midnight on the clock of the business.
+    All customers of an arm count from the day on which they were first met, with all their value
+    and their leaving (intention to treat). The interval "at any time" holds at all looks together;
+    that of one planned look, on a day that was fixed beforehand. --since and --until limit the
+    days that count, in whole days of UTC, and never the customers.
 
     Example: nba lift --since 2026-11-01
     """

@@ -6,6 +6,7 @@ Each takes the quantile of a normal statistic: that of one planned look, or of a
 
 from __future__ import annotations
 
+from math import nan, sqrt
 from typing import NamedTuple
 
 import numpy as np
@@ -122,3 +123,30 @@ def _wilson(share: Floats, n: Floats, z: Floats) -> tuple[Floats, Floats, Floats
     centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
     half = z * np.sqrt(share * (1 - share) / n + z**2 / (4 * n**2)) / (1 + z**2 / n)
     return centre - half, centre + half, centre
+
+
+def ratio_interval(
+    mean: tuple[float, float], error: tuple[float, float], t: float
+) -> tuple[float, float]:
+    """Compute Fieller's interval of the first mean divided by the second.
+
+    ``nan`` if the second mean is not significantly above 0.
+
+    Parameters
+    ----------
+    error
+        Standard error of each mean.
+    t : float
+        Quantile of the confidence level.
+
+    References
+    ----------
+    Fieller (1954), "Some problems in interval estimation", JRSS B 16.
+    """
+    numerator, denominator = mean
+    g = (t * error[1] / denominator) ** 2 if denominator > 0 else 1.0
+    if not g < 1:  # written so that nan fails too
+        return nan, nan
+    spread = sqrt((1 - g) * error[0] ** 2 + (numerator / denominator * error[1]) ** 2)
+    center, half = numerator / denominator / (1 - g), t * spread / denominator / (1 - g)
+    return center - half, center + half

@@ -20,8 +20,12 @@ from training.evaluation.confidence_sequences import (
     mixture_quantile,
     planned_quantile,
 )
-from training.evaluation.credited_lift import ratio_interval
-from training.evaluation.differences import Interval, mean_difference, share_difference
+from training.evaluation.differences import (
+    Interval,
+    mean_difference,
+    ratio_interval,
+    share_difference,
+)
 from training.evaluation.lift_looks import Looks
 
 

@@ -14,7 +14,7 @@ from features.rewards.kept_rows import KeptRows
 from features.rewards.rewards import NotSummed, rewards
 from serving.contract.credited_lift import CreditedArm, CreditedDay, CreditedLift, CreditedRatio
 from serving.contract.lift import LiftRequest
-from training.evaluation.credited_lift import (
+from training.evaluation.credited.credited_lift import (
     FEW_INFORMATIVE_CUSTOMERS,
     MIN_CUSTOMERS,
     Arm,
@@ -22,7 +22,7 @@ from training.evaluation.credited_lift import (
     LiftEstimate,
     credited_lift,
 )
-from training.evaluation.credited_sums import rows_since_three_arms
+from training.evaluation.credited.credited_sums import rows_since_three_arms
 from training.evaluation.sample_ratio import MISMATCH_P
 
 MAX_DAYS = 60  # points of the lift by day

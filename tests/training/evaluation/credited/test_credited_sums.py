@@ -7,7 +7,7 @@ import pytest
 
 from features.rewards.reward_rows import ARMS
 from features.rewards.rewards import RewardTable
-from training.evaluation.credited_sums import (
+from training.evaluation.credited.credited_sums import (
     CONTROL,
     POLICY,
     RANDOM,

@@ -17,13 +17,14 @@ import pandas as pd
 from features.intervals import welch_interval
 from features.rewards.rewards import RewardTable
 from training.arrays import Bools, Floats
-from training.evaluation.credited_sums import (
+from training.evaluation.credited.credited_sums import (
     POLICY,
     RANDOM,
     arms_of_customers,
     sum_per_customer,
     sum_powers_by_day,
 )
+from training.evaluation.differences import ratio_interval
 from training.evaluation.sample_ratio import sample_ratio_p
 
 MIN_CUSTOMERS = 2  # customers in an arm, for a variance
@@ -137,33 +138,6 @@ def credited_lift(table: RewardTable, random_share: float) -> Lift:
     customers = policy.customers, random.customers
     ratio_p = sample_ratio_p(customers, (1 - random_share, random_share))
     return Lift(policy, random, figure, mixed, random_share, ratio_p, by_day)
-
-
-def ratio_interval(
-    mean: tuple[float, float], error: tuple[float, float], t: float
-) -> tuple[float, float]:
-    """Compute Fieller's interval of the first mean divided by the second.
-
-    ``nan`` if the second mean is not significantly above 0.
-
-    Parameters
-    ----------
-    error
-        Standard error of each mean.
-    t : float
-        Quantile of the confidence level.
-
-    References
-    ----------
-    Fieller (1954), "Some problems in interval estimation", JRSS B 16.
-    """
-    numerator, denominator = mean
-    g = (t * error[1] / denominator) ** 2 if denominator > 0 else 1.0
-    if not g < 1:  # written so that nan fails too
-        return nan, nan
-    spread = sqrt((1 - g) * error[0] ** 2 + (numerator / denominator * error[1]) ** 2)
-    center, half = numerator / denominator / (1 - g), t * spread / denominator / (1 - g)
-    return center - half, center + half
 
 
 def _arm(inside: Bools, decisions: Floats, open_: Floats, reward: Floats) -> Arm:

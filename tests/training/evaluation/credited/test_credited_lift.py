@@ -8,7 +8,8 @@ from scipy import stats
 
 from features.rewards.reward_rows import ARMS
 from features.rewards.rewards import RewardTable
-from training.evaluation.credited_lift import credited_lift, ratio_interval
+from training.evaluation.credited.credited_lift import credited_lift
+from training.evaluation.differences import ratio_interval
 
 
 def table(policy: np.ndarray, random: np.ndarray, day: int = 0) -> RewardTable:
