@@ -43,7 +43,7 @@ class ArmView(BaseModel):
     margin: float | None
     cost: float | None
     lost: float | None
-    left: float | None  # share of the customers who left and are not back
+    left: float | None  # share of the customers who left (in the period) and are not back
 
 
 class DifferenceView(BaseModel):

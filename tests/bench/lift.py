@@ -108,7 +108,7 @@ def _difference(mean: Floats, pair: tuple[str, str]) -> float:
 
 
 def _credited(world: World) -> float:
-    """What was bought after contacts, less costs: the policy's less that of random actions."""
+    """Compute what was bought after contacts, less costs: the policy's less that of random."""
     policy, random = (world.credited[world.arm == code].mean() for code in (0, 1))
     return float(policy - random)
 

@@ -128,7 +128,7 @@ def _amounts(rng: np.random.Generator, shape: tuple[int, ...]) -> Floats:
 
 
 def _before(rng: np.random.Generator, kinds: Kinds, kind: Ints, factor: Floats) -> Floats:
-    """What each customer bought before; nothing if the customer is new."""
+    """Draw what each customer bought before; nothing if the customer is new."""
     known = rng.random(len(kind)) < KNOWN
     purchases = rng.binomial(BEFORE_DAYS, kinds.visits * kinds.alone[kind] * factor) * known
     owner = np.repeat(np.arange(len(kind)), purchases)

@@ -68,7 +68,7 @@ def look_at(
     value = np.zeros(len(order))
     # Of a period, only who left in it counts.
     gone = values.gone_before[order].astype(np.float64) * (first_day is None)
-    before, rows = values.before[order], _Rows.of(values, place, days)
+    before, rows = values.before[order], _RowsOfLooks.of(values, place, days)
     moments, left = list[ArmMoments](), list[list[float]]()
     for look, day in enumerate(days):
         rows.add(look, value, gone)
@@ -90,7 +90,7 @@ def _days(first: int, last: int) -> Ints:
     return np.unique(np.linspace(first, last, MOST_LOOKS).astype(np.int64))
 
 
-class _Rows(NamedTuple):
+class _RowsOfLooks(NamedTuple):
     """The rows of values in the order of days, and where those of each look end."""
 
     place: Ints
@@ -99,7 +99,7 @@ class _Rows(NamedTuple):
     ends: Sequence[int]
 
     @classmethod
-    def of(cls, values: CustomerValues, place: Ints, days: Ints) -> _Rows:
+    def of(cls, values: CustomerValues, place: Ints, days: Ints) -> _RowsOfLooks:
         rows = values.days
         # NumPy sorts numbers of 16 bits by radix, ten times as fast.
         since = np.clip(rows.day - int(days[0]), 0, (1 << 16) - 1).astype(np.uint16)

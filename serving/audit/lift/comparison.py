@@ -14,7 +14,7 @@ from serving.audit.lift.sentences import pair_sentence
 from serving.contract.lift import ArmView, DifferenceView, LiftOfDay, PairView, SampleRatio
 from training.arrays import Floats, Ints
 from training.evaluation.lift_looks import Looks, look_at
-from training.evaluation.lift_pairs import Difference, PairEstimate, compare_pair
+from training.evaluation.lift_pairs import ArmDifference, PairEstimate, compare_pair
 from training.evaluation.sample_ratio import MISMATCH_P, sample_ratio_p
 
 ARM_NAMES = ("policy", "random", "nobody")
@@ -61,7 +61,7 @@ def compare_arms(
         The first day that counts; None: the first day on which a customer was met.
     """
     shares = shares_of(arms)
-    views = _arms(values, arm, shares, last_day)
+    views = _arms(values, arm, shares, last_day, first_day is None)
     looks = look_at(values, arm, len(ARM_NAMES), first_day, last_day)
     pairs = [
         _pair(looks, (one, other), unit)
@@ -72,12 +72,13 @@ def compare_arms(
 
 
 def _arms(
-    values: CustomerValues, arm: Ints, shares: dict[str, float], last_day: int
+    values: CustomerValues, arm: Ints, shares: dict[str, float], last_day: int, of_all_days: bool
 ) -> list[ArmView]:
     days, met = values.days, values.met_day <= last_day
     arm_of_row = arm[days.customer]
     lost = days.left * values.remaining[days.customer]
-    gone = values.gone_before.astype(np.int64)
+    # Of a period, only who left in it counts, as in `look_at`.
+    gone = values.gone_before.astype(np.int64) * of_all_days
     np.add.at(gone, days.customer, days.left)
     views = []
     for code, name in enumerate(ARM_NAMES):
@@ -123,7 +124,7 @@ def _pair(looks: Looks, pair: tuple[str, str], unit: str) -> PairView:
     )
 
 
-def _difference(found: Difference) -> DifferenceView | None:
+def _difference(found: ArmDifference) -> DifferenceView | None:
     """The difference at the last look; None if an arm has too few customers for a mean."""
 
     def last(values: Floats) -> float | None:

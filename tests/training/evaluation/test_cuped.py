@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from training.evaluation.cuped import ArmMoments, adjusted_moments
+from training.evaluation.cuped import PRIOR_CUSTOMERS, ArmMoments, adjusted_moments
 
 ARMS = [slice(0, 300), slice(300, 360), slice(360, 400)]
 
@@ -63,7 +63,7 @@ def test_caution_raises_a_small_variance_and_lowers_none():
     moments = ArmMoments(n, np.zeros(3), variance, variance, 3 * variance**2, variance)
     found = moments.cautious()
     pooled = (n * variance).sum() / n.sum()
-    own = moments.informative / (moments.informative + 20)
+    own = moments.informative / (moments.informative + PRIOR_CUSTOMERS)
     expected = own[1] * 1.0 + (1 - own[1]) * pooled
     assert found.variance[1] == pytest.approx(expected)
     assert found.variance[2] == 400.0 and found.variance[0] >= 100.0
