@@ -1,10 +1,11 @@
-"""`nba lift` prints a verdict, and credited rewards apart."""
+"""`nba lift` prints arms, pairs with both intervals, a verdict, and credited rewards apart."""
 
 from __future__ import annotations
 
+from serving.cli import terminal
 from serving.cli.lift.tables import print_lift
 from serving.contract.credited_lift import CreditedArm, CreditedLift, CreditedRatio
-from serving.contract.lift import LiftView, SampleRatio
+from serving.contract.lift import ArmView, DifferenceView, LiftView, PairView, SampleRatio
 
 ARM = CreditedArm(customers=2, decisions=3, reward_per_customer=1.5, reward_per_decision=None)
 NO_FIGURE = dict.fromkeys(
@@ -45,3 +46,60 @@ def test_the_verdict_stands_above_what_was_credited(capsys):
     shown = capsys.readouterr().out
     assert shown.index("All in all.") < shown.index("not what the policy earns")
     assert "1.500" in shown
+
+
+def test_arms_and_pairs_are_printed_with_both_intervals(capsys, monkeypatch):
+    monkeypatch.setattr(terminal.out, "_width", 200)
+    lift = DifferenceView(
+        value=-6.4,
+        low=-8.25,
+        high=-4.5,
+        planned_low=-7.5,
+        planned_high=-5.25,
+        smallest=1.75,
+        planned_smallest=1.5,
+    )
+    left = lift.model_copy(update={"value": 0.02, "low": 0.01, "high": 0.03})
+    none = dict.fromkeys(("relative", "relative_low", "relative_high", "explained"))
+    about = {"arm": "policy", "informative": 90, "days": [], **none}
+    pairs = [
+        PairView(**about, against="nobody", lift=lift, left=left, verdict="First."),
+        PairView(**about, against="random", lift=None, left=None, verdict="Second."),
+    ]
+    few = lift.model_copy(update={"low": None, "high": None, "smallest": None})
+    pairs.append(pairs[1].model_copy(update={"lift": few, "verdict": "Third."}))
+    arms = [
+        ArmView(
+            arm="policy",
+            share=0.96,
+            customers=9_600,
+            value=1.25,
+            margin=3,
+            cost=1,
+            lost=0.75,
+            left=0.021,
+        ),
+        ArmView(
+            arm="nobody",
+            share=0.02,
+            customers=0,
+            value=None,
+            margin=None,
+            cost=None,
+            lost=None,
+            left=None,
+        ),
+    ]
+    ratio = SampleRatio(expected={}, found={}, p_value=0.25, trusted=True)
+    changes = {"arms": arms, "pairs": pairs, "sample_ratio": ratio, "verdict": "First."}
+    print_lift(VIEW.model_copy(update=changes))
+    shown = capsys.readouterr().out
+    for text in ("9,600", "96.0%", "1.25", "2.10%", "p = 0.25"):
+        assert text in shown
+    first, second, third = (line for line in shown.splitlines() if "policy less" in line)
+    cells = [cell.strip() for cell in first.strip("│|").split("│")]
+    assert cells[1:5] == ["-6.40", "-8.25 to -4.50", "-7.50 to -5.25", "1.75"]
+    assert cells[5:7] == ["+2.00", "1.00 to 3.00"]
+    assert "-" not in second.replace("─", "").replace("policy less random", "")
+    assert "not known yet" in third and "-7.50 to -5.25" in third
+    assert shown.count("First.") == 1 and "Second." in shown
