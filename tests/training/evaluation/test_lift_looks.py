@@ -25,7 +25,7 @@ def drawn(seed: int, customers: int, days: int = 12) -> tuple[CustomerValues, np
         day + FIRST,
         rng.gamma(1.0, 5.0, len(owner)),
         rng.random(len(owner)),
-        rng.choice([0, 0, 0, 1], len(owner)),
+        rng.choice([0, 0, 0, 1, -1], len(owner)),
     )
     values = CustomerValues(
         [f"c{number}" for number in range(customers)],

@@ -8,6 +8,7 @@ from scipy import stats
 
 from training.evaluation.confidence_sequences import LEAST_INFORMATIVE, mixture_quantile
 from training.evaluation.cuped import adjusted_moments
+from training.evaluation.differences import mean_difference
 from training.evaluation.lift_looks import Looks
 from training.evaluation.lift_pairs import compare_pair
 
@@ -69,6 +70,20 @@ def test_before_enough_customers_are_informative_there_is_no_bound_of_all_looks(
     enough[: LEAST_INFORMATIVE + 2] = 30.0
     found = compare_pair(looks_of([enough] * 3, (0, 0, 0)), NAMES, (0, 1))
     assert np.isfinite(found.lift.always.low[0])
+
+
+def test_an_arm_that_varies_little_by_chance_is_doubted_at_all_looks_and_not_at_a_planned_one():
+    spent = np.where(np.arange(N) % 10 == 0, 5.0, 0.0)
+    little = np.where(np.arange(60) < 6, 1.0, 0.0)
+    looks = looks_of([spent, little, spent], (0, 0, 0))
+    found, quantile = compare_pair(looks, NAMES, (0, 1)), np.array([1.959964])
+    plain = mean_difference(looks.moments, (0, 1), quantile)
+    cautious = mean_difference(looks.moments.cautious(), (0, 1), quantile)
+    assert found.lift.planned.high[0] == pytest.approx(plain.high[0])
+    assert found.lift.planned.low[0] == pytest.approx(plain.low[0])
+    assert cautious.high[0] - cautious.low[0] > 1.5 * (plain.high[0] - plain.low[0])
+    always = mean_difference(looks.moments.cautious(), (0, 1), mixture_quantile(looks.clock))
+    assert found.lift.always.low[0] == pytest.approx(always.low[0])
 
 
 @pytest.mark.parametrize("size", [0, 1])

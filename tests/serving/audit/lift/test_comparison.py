@@ -120,6 +120,16 @@ def test_an_arm_of_nobody_or_of_one_has_no_figure_and_spoils_no_other(size):
     assert "NaN" not in "".join(view.model_dump_json() for view in [*found.arms, *found.pairs])
 
 
+@pytest.mark.parametrize("broken", [nan, float("inf")])
+@pytest.mark.filterwarnings("ignore:invalid value:RuntimeWarning")
+def test_a_value_that_is_no_number_shows_as_not_known_and_never_as_a_result(broken):
+    values, arm = world((3.0, 4.0, 6.0))
+    values.days.margin[0] = broken
+    for pair in compared(values, arm).pairs[:2]:
+        assert pair.lift is None and pair.verdict.startswith("Not enough yet: ")
+        assert pair.left.value == 0.0 and pair.days == []
+
+
 def test_where_all_have_brought_the_same_there_is_no_bound():
     values, arm = world((3.0, 3.0, 3.0))
     same = ValueDays(*(column[:0] for column in values.days))
