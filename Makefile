@@ -100,7 +100,10 @@ bench-slots: $(DONE)  ## Learn from three slots that are looked at less and less
 	$(BIN)/python -m tests.bench.slots
 
 bench-lift: $(DONE)  ## Measure the sign and the coverage of the lift in 800 worlds (2 minutes).
-	$(BIN)/python -m tests.bench.lift --first-seed 10000
+	$(BIN)/python -m tests.bench.lift --first-seed 20000
+
+bench-guardrails: $(DONE)  ## Look for one harmful action of eight in 200 worlds, and for none in 200 (1 minute).
+	$(BIN)/python -m tests.bench.guardrails
 
 bench-learner: $(DONE)  ## Measure what learning costs: bytes, locks, decisions with 1,000 actions, lag.
 	$(BIN)/python -m tests.bench.learner_cost
@@ -152,4 +155,4 @@ clean:  ## Delete data, models and .venv.
 	rm -rf $(VENV) .nba mlruns/mlflow.db mlruns/artifacts
 
 .PHONY: help install serve test test-fast lint format mlflow bento clean
-.PHONY: bench bench-arms bench-ceiling bench-journeys bench-decide bench-eligibility bench-events bench-guarantees bench-history bench-parity bench-kill bench-learner-kill bench-learning bench-caps bench-replay bench-fuzz bench-off-policy bench-evaluate bench-imported bench-slots bench-learner bench-lift bench-forty-days bench-bandit bench-rivals bench-served bench-delay bench-made-up bench-hillstrom bench-simulation
+.PHONY: bench bench-arms bench-ceiling bench-journeys bench-decide bench-eligibility bench-events bench-guarantees bench-guardrails bench-history bench-parity bench-kill bench-learner-kill bench-learning bench-caps bench-replay bench-fuzz bench-off-policy bench-evaluate bench-imported bench-slots bench-learner bench-lift bench-forty-days bench-bandit bench-rivals bench-served bench-delay bench-made-up bench-hillstrom bench-simulation

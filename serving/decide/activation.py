@@ -23,10 +23,10 @@ from features.ledger.derived_tables import mark_decisions, mark_journeys
 from features.outcomes.silence import queue_silences
 from serving.contract.decisions import ActivateAnswer, Decision, Removed
 from serving.decide.customer_inputs import consents_on, feature_row, left_at, read_features
-from serving.decide.decision_record import contact_rows, keep_paces, shown_actions
+from serving.decide.decision_record import contact_rows, shown_actions
 from serving.decide.decision_setup import DecisionSetup
 from serving.decide.engine import Engine
-from serving.decide.limit_inputs import read_limit_inputs
+from serving.decide.limit_inputs import keep_paces, read_limit_inputs
 from training.arrays import Floats
 
 

@@ -27,7 +27,12 @@ from serving.contract.decisions import Decision, differing_field
 from serving.decide.beliefs import pack_beliefs
 from serving.decide.choice import select
 from serving.decide.decision_setup import DecisionSetup
-from serving.decide.limit_inputs import read_limit_inputs, record_of_account, still_valid
+from serving.decide.limit_inputs import (
+    keep_paces,
+    read_limit_inputs,
+    record_of_account,
+    still_valid,
+)
 from serving.decide.step_results import (
     CompleteDecision,
     DecisionInputs,
@@ -251,12 +256,6 @@ def contact_rows(
         }
         for action in shown
     ]
-
-
-def keep_paces(connection: sa.Connection, changed: Mapping[str, Any]) -> None:
-    """Write the pacing states that spending has changed."""
-    rows = [{"name": name, "state": to_json(state).decode()} for name, state in changed.items()]
-    tables.upsert(connection, tables.paces, rows)
 
 
 def shown_actions(decision: Decision) -> list[str]:

@@ -14,7 +14,7 @@ from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
-from pydantic_core import from_json
+from pydantic_core import from_json, to_json
 
 from features.customers.account_contacts import AccountContacts, read_account_contacts
 from features.customers.contacts import Contact, history, late_reactions
@@ -134,6 +134,12 @@ def paces_of(connection: sa.Connection, setup: DecisionSetup, out: Bools) -> dic
     found: dict[str, str] = dict(_paces(len(names)).rows(connection, list_values("name", names)))
     # In the order of the catalogue, not of the database: records are compared by their bytes.
     return {name: from_json(found[name]) for name in names if name in found}
+
+
+def keep_paces(connection: sa.Connection, changed: Mapping[str, Any]) -> None:
+    """Write the pacing states that spending has changed."""
+    rows = [{"name": name, "state": to_json(state).decode()} for name, state in changed.items()]
+    tables.upsert(connection, tables.paces, rows)
 
 
 @cache

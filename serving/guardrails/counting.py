@@ -52,7 +52,7 @@ _DECIDED, _COUNTED = tables.decisions.c, tables.guardrail_events.c
 
 
 @dataclass
-class _Counted:
+class _HarmOfStep:
     """The harm of one guardrail in a step.
 
     Attributes
@@ -69,11 +69,11 @@ class _Counted:
 
 
 @dataclass
-class _Step:
+class _CountingStep:
     number: int
     marks: Sequence[Any]
     tests: dict[str, StoredTests | None]
-    counted: dict[str, _Counted] = field(default_factory=dict)
+    counted: dict[str, _HarmOfStep] = field(default_factory=dict)
 
 
 class HarmCounter:
@@ -107,7 +107,7 @@ class HarmCounter:
 
     def _computed(
         self, connection: sa.Connection, rules: GuardrailRules, now: datetime, size: int
-    ) -> _Step | None:
+    ) -> _CountingStep | None:
         marks = tables.guardrail_marks.c
         due = sa.select(tables.guardrail_marks).where(marks.due_at <= now)
         some = connection.execute(due.order_by(marks.due_at, marks.kind, marks.key).limit(size))
@@ -115,7 +115,7 @@ class HarmCounter:
         if not found and self._begun is rules:
             return None
         tests = read_tests(connection, rules.rules)
-        step = _Step(read_step(connection), found, tests)
+        step = _CountingStep(read_step(connection), found, tests)
         if any(one is None or one.arm_since_us < 0 for one in tests.values()):
             step.marks = ()  # the tests begin first; the marks are counted by the next step
             return step
@@ -126,7 +126,7 @@ class HarmCounter:
             for rule, harm in harm_of(connection, mark, rules, now):
                 tests_of = tests[rule.name]
                 assert tests_of is not None
-                counted = step.counted.setdefault(rule.name, _Counted())
+                counted = step.counted.setdefault(rule.name, _HarmOfStep())
                 self._count_draw(connection, rule, harm, tests_of, counted)
                 _count_customer(connection, rule, rules, harm, tests_of, counted)
         return step
@@ -137,7 +137,7 @@ class HarmCounter:
         rule: GuardrailRule,
         harm: Harm,
         tests: StoredTests,
-        counted: _Counted,
+        counted: _HarmOfStep,
     ) -> None:
         against = rule.guardrail.against
         draw = self._draws.newest(
@@ -162,7 +162,7 @@ def _count_customer(
     rules: GuardrailRules,
     harm: Harm,
     tests: StoredTests,
-    counted: _Counted,
+    counted: _HarmOfStep,
 ) -> None:
     """Count the first harm to a customer in the test of the policy's arm."""
     arm, share = arm_of(harm.keys[0], rules.arms), rule.policy_share
@@ -184,7 +184,7 @@ def _is_first(
     unit: str,
     keys: Sequence[str],
     customer_id: str,
-    counted: _Counted,
+    counted: _HarmOfStep,
 ) -> bool:
     """Return whether a decision or a customer is counted for the first time, and note it."""
     if any((unit, key) in counted.rows for key in keys):
@@ -197,7 +197,9 @@ def _is_first(
     return True
 
 
-def _write(connection: sa.Connection, step: _Step, rules: GuardrailRules, now: datetime) -> None:
+def _write(
+    connection: sa.Connection, step: _CountingStep, rules: GuardrailRules, now: datetime
+) -> None:
     if read_step(connection) != step.number:
         return  # another process was quicker; the marks are still there
     raise_step(connection)
@@ -223,7 +225,7 @@ def _write_counted(
     rule: GuardrailRule,
     rules: GuardrailRules,
     tests: StoredTests,
-    counted: _Counted,
+    counted: _HarmOfStep,
     now: datetime,
 ) -> None:
     tables.insert_new(connection, tables.guardrail_events, list(counted.rows.values()))

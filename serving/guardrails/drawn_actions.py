@@ -56,7 +56,7 @@ class Draw(NamedTuple):
 
 
 class Toss(NamedTuple):
-    """Whether an action had been drawn, given that there was harm; see `harm_test`."""
+    """One toss of the coin of `harm_test`: an action had been drawn, or not, before some harm."""
 
     action_id: str
     chance: float

@@ -84,7 +84,7 @@ def _guardrail_view(
 
 
 def _words(rule: GuardrailRule, policy: HarmTestView | None, actions: list[HarmTestView]) -> str:
-    """What a guardrail has found, as sentences."""
+    """Tell in sentences what a guardrail has found."""
     found = [_exceeded_text(rule, one) for one in actions if one.exceeded]
     if policy and policy.exceeded:
         found.append(warning_text(rule.name, rule.guardrail.against))

@@ -68,7 +68,7 @@ class GuardrailWatch:
 
     @property
     def remarks(self) -> list[str]:
-        """What `/readyz` tells: a sentence for each stop and each warning."""
+        """A sentence for each stop and each warning, as `/readyz` tells them."""
         stopped = [
             f"guardrails: {stop.guardrail} has switched off {name} since "
             f"{stop.stopped_at.isoformat(timespec='seconds')}; 'nba guardrails' tells why"

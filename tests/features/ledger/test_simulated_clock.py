@@ -109,7 +109,7 @@ def test_a_request_to_settle_is_met_when_all_parts_have_done_their_work(ledger):
 
 
 def test_work_for_an_earlier_request_does_not_meet_a_later_one(ledger):
-    """What came between the two requests is to be done, too, though the time is the same."""
+    """Work that came between the two requests is to be done, too, though the time is the same."""
     clock = SimulatedClock(ledger).begin()
     for _ in range(2):
         ask(ledger, MARCH)

@@ -1,4 +1,4 @@
-"""What is read of a shown action is what its decision has kept."""
+"""A shown action is read as its decision has kept it."""
 
 from __future__ import annotations
 

@@ -42,6 +42,7 @@ nps:
   properties:
     score: {type: number, min: 0, max: 10, measures: nps}
 """
+ARMS = {"random": 0.3, "nobody": 0.1}
 COMPLAINTS = {"complaints": {"counts": "complaint", "within_days": 3}}
 
 

@@ -14,7 +14,7 @@ from serving.guardrails.counting import HarmCounter
 from serving.guardrails.harm_test import RATIOS
 from serving.guardrails.stops import lift_stop, read_stops
 from serving.policies.arms import arm_of
-from tests.serving.guardrails.conftest import COMPLAINTS, DAY, HOUR
+from tests.serving.guardrails.conftest import ARMS, COMPLAINTS, DAY, HOUR
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
 
@@ -343,9 +343,6 @@ def test_a_changed_guardrail_begins_anew(business, change, begins):
     shop.count()
     assert (shop.tests() == {}) == begins
     assert (shop.rows("guardrail_events") == []) == begins
-
-
-ARMS = {"random": 0.3, "nobody": 0.1}
 
 
 def arm_test(shop):

@@ -20,7 +20,7 @@ from features.identity.links import link
 from features.ledger import tables
 from features.ledger.tables import micros
 from serving.contract.decisions import DecideRequest
-from serving.decide.decision_record import keep_paces
+from serving.decide.limit_inputs import keep_paces
 from serving.policies.arms import arm_of, uniform_probabilities
 from tests.serving.fakes import FakeModels, changed, decide, engine_of, rows
 

@@ -32,7 +32,7 @@ def shared_out(toy_catalog, toy_domain):
 
 
 def parts(budgets, day=DAY):
-    """What the arm random and the policy may spend at most, of the only volume or budget."""
+    """The most that the arm random and the policy may spend of the only volume or budget."""
     return tuple(budgets.of_arm(arm, day)[0].target.at_most for arm in ("random", "policy"))
 
 

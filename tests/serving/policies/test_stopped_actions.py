@@ -1,4 +1,4 @@
-"""What a guardrail has switched off is in no decision, and each decision says why."""
+"""An action that a guardrail has switched off is in no decision, and each decision says why."""
 
 from __future__ import annotations
 

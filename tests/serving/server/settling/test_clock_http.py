@@ -112,7 +112,7 @@ class Story:
         return self.decide(name, customer, channel)[1]
 
     def credit(self, decision_id: str) -> float | None:
-        """What the silence of a decision counts; None if the learner has not counted it yet."""
+        """The count of the silence of a decision; None if the learner has not counted it yet."""
         columns = tables.credits.c
         query = sa.select(columns.count).where(columns.decision_id == decision_id)
         return self.ledger.read(lambda c: c.execute(query).scalar())

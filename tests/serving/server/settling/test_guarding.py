@@ -1,0 +1,71 @@
+"""The first worker counts harm; each worker stops to offer what is switched off."""
+
+from __future__ import annotations
+
+import asyncio
+from types import SimpleNamespace
+
+import pytest
+
+from serving.guardrails.watch import GuardrailWatch
+from serving.server import monitoring
+from serving.server.settling.guarding import GuardrailTasks
+from tests.serving.guardrails.conftest import HOUR, business  # noqa: F401
+from tests.serving.guardrails.made import harmful_test, with_harm
+from tests.serving.guardrails.test_stops import lift, stop
+
+
+class Threads:
+    """Runs what a pool of threads would run, at once."""
+
+    async def run(self, task, *arguments):
+        return task(*arguments)
+
+
+def worker(shop, leads):
+    parts = SimpleNamespace(
+        engine=shop.engine,
+        guardrails=GuardrailWatch(shop.ledger, shop.domain),
+        clock=lambda: shop.now,
+    )
+    return GuardrailTasks(parts, Threads(), leads)
+
+
+def stopped(shop):
+    return {
+        removed.action_id: removed.rule
+        for removed in shop.decide("c9").removed
+        if removed.rule.startswith("guardrails.")
+    }
+
+
+def test_a_worker_that_does_not_lead_follows_stops_and_liftings(business):  # noqa: F811
+    shop = business()
+    tasks = worker(shop, leads=False)
+    stop(shop.ledger, "complaints", "discount", shop.now)
+    asyncio.run(tasks.watch())
+    assert stopped(shop) == {"discount": "guardrails.complaints"}
+    gauge = monitoring.GUARDRAIL_STOPPED.labels(guardrail="complaints", action="discount")
+    assert gauge._value.get() == 1
+    lift(shop.ledger, "complaints", "discount", shop.passes(HOUR))
+    asyncio.run(tasks.watch())
+    assert stopped(shop) == {}
+
+
+@pytest.mark.parametrize("leads", [True, False])
+def test_only_the_worker_that_leads_counts(business, leads):  # noqa: F811
+    shop = business()
+    shop.decide("c1", actions=("discount", "call_back"))
+    shop.passes(HOUR)
+    shop.event("complaint", "c1")
+    asyncio.run(worker(shop, leads).watch())
+    assert (shop.rows("guardrail_marks") == []) == leads
+
+
+def test_the_evidence_is_measured(business):  # noqa: F811
+    shop = business()
+    test = harmful_test(30)
+    shop.ledger.write_now(lambda c: with_harm(c, shop.rules.rules[0], {"discount": test}))
+    asyncio.run(worker(shop, leads=True).measure())
+    gauge = monitoring.GUARDRAIL_E_VALUE.labels(guardrail="complaints", action="discount")
+    assert gauge._value.get() == pytest.approx(test.e_value)
