@@ -135,6 +135,9 @@ bench-hillstrom: $(DONE)  ## Compare a learned policy with the best fixed arm on
 bench-simulation: $(DONE)  ## Play six policies in five simulated worlds (20 minutes).
 	$(BIN)/nba simulate --customers 20000 --days 90 --seeds 5
 
+bench-simulate-http: $(DONE)  ## Play 1,000 customers for 40 days on a server, and check its lift (5 minutes).
+	$(BIN)/python -m tests.bench.simulate_http
+
 bench-ceiling: $(DONE)  ## Measure the share of the oracle's gain that visible features allow (3 minutes).
 	$(BIN)/python -m tests.bench.ceiling
 
@@ -155,4 +158,4 @@ clean:  ## Delete data, models and .venv.
 	rm -rf $(VENV) .nba mlruns/mlflow.db mlruns/artifacts
 
 .PHONY: help install serve test test-fast lint format mlflow bento clean
-.PHONY: bench bench-arms bench-ceiling bench-journeys bench-decide bench-eligibility bench-events bench-guarantees bench-guardrails bench-history bench-parity bench-kill bench-learner-kill bench-learning bench-caps bench-replay bench-fuzz bench-off-policy bench-evaluate bench-imported bench-slots bench-learner bench-lift bench-forty-days bench-bandit bench-rivals bench-served bench-delay bench-made-up bench-hillstrom bench-simulation
+.PHONY: bench bench-arms bench-ceiling bench-journeys bench-decide bench-eligibility bench-events bench-guarantees bench-guardrails bench-history bench-parity bench-kill bench-learner-kill bench-learning bench-caps bench-replay bench-fuzz bench-off-policy bench-evaluate bench-imported bench-slots bench-learner bench-lift bench-forty-days bench-bandit bench-rivals bench-served bench-delay bench-made-up bench-hillstrom bench-simulation bench-simulate-http
