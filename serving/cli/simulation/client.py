@@ -45,7 +45,9 @@ class ServerClient:
         If ``url`` is no address.
     """
 
-    def __init__(self, url: str, key: str = "", pause: Callable[[float], None] = time.sleep):
+    def __init__(
+        self, url: str, key: str = "", pause: Callable[[float], None] = time.sleep
+    ) -> None:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.netloc:
             raise InvalidSetting(
@@ -147,7 +149,7 @@ def _sentence(text: str) -> str:
     return str(found)[:300].rstrip(".") + "."
 
 
-class Connections:
+class ServerConnections:
     """Several connections to one server, each used by one thread at a time.
 
     Parameters

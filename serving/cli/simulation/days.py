@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from features.errors import InvalidSetting
-from serving.cli.simulation.client import Connections, ServerClient
+from serving.cli.simulation.client import ServerClient, ServerConnections
 from serving.cli.simulation.server_clock import ServerClock
 from training.arrays import Floats, Ints
 from training.simulation.business import (
@@ -75,7 +75,7 @@ class ServerDays:
         self,
         business: SimulatedBusiness,
         world: SimulatedWorld,
-        connections: Connections,
+        connections: ServerConnections,
         clock: ServerClock,
         begin: datetime,
         name: str,

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from features.errors import InvalidSetting
 from features.progress import Progress, quiet
-from serving.cli.simulation.client import Connections, ServerClient
+from serving.cli.simulation.client import ServerClient, ServerConnections
 from serving.cli.simulation.days import ServerDays, decision_id
 from serving.cli.simulation.server_clock import ServerClock
 from serving.cli.simulation.truth import values_alone
@@ -54,7 +54,7 @@ class PairResult:
 
 @dataclass(frozen=True)
 class ServerResult:
-    """What came out of a world that was played on a server.
+    """The result of a world that was played on a server.
 
     Attributes
     ----------
@@ -98,7 +98,7 @@ def play_on_server(
         customers of another simulation.
     """
     world = business.make_world(customers, seed, days)
-    pool = Connections(url, key, connections)
+    pool = ServerConnections(url, key, connections)
     try:
         clock, name = ServerClock(pool.first), f"{business.name}-{customers}-{seed}"
         begin = _begun(pool.first, business.make_world(customers, seed, days), name)

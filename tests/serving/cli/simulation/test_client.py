@@ -10,7 +10,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from features.errors import InvalidSetting
-from serving.cli.simulation.client import Connections, ServerClient
+from serving.cli.simulation.client import ServerClient, ServerConnections
 from tests.server import free_port
 
 
@@ -93,7 +93,7 @@ def test_what_is_no_address_is_refused(url):
 
 
 def test_parts_go_over_connections_of_their_own_in_their_order(url):
-    connections, heard = Connections(url, "", 3), []
+    connections, heard = ServerConnections(url, "", 3), []
     try:
         parts = [[(part, number) for number in range(20)] for part in range(3)]
 
@@ -109,7 +109,7 @@ def test_parts_go_over_connections_of_their_own_in_their_order(url):
 
 
 def test_the_refusal_of_one_part_ends_the_work_and_is_told(url):
-    connections = Connections(url, "", 2)
+    connections = ServerConnections(url, "", 2)
     try:
         Handler.failures = [400]
         with pytest.raises(InvalidSetting, match="answered 400"):
