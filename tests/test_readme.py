@@ -33,6 +33,7 @@ from serving.contract.decisions import (
     ReplayRequest,
 )
 from serving.contract.events import EventsRequest, OutcomeRequest
+from serving.contract.guardrails import GuardrailsRequest
 from serving.contract.journeys import JourneysRequest
 from serving.contract.lift import LiftRequest
 from serving.contract.merge_candidates import MergeCandidatesRequest
@@ -62,6 +63,7 @@ REQUESTS = {
     "clock": ClockRequest,
     "customer": CustomerRequest,
     "forget": ForgetRequest,
+    "guardrails": GuardrailsRequest,
     "explain": ExplainRequest,
     "replay": ReplayRequest,
     "journeys": JourneysRequest,
