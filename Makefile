@@ -132,8 +132,9 @@ bench-made-up: $(DONE)  ## Play the bandit on sets made up to show its weaknesse
 bench-hillstrom: $(DONE)  ## Compare a learned policy with the best fixed arm on 20 splits of Hillstrom.
 	$(BIN)/python -m tests.bench.hillstrom
 
-bench-simulation: $(DONE)  ## Play six policies in five simulated worlds (20 minutes).
-	$(BIN)/nba simulate --customers 20000 --days 90 --seeds 5
+bench-simulate: $(DONE)  ## Play the service and its rivals in two businesses, 5 worlds each (hours).
+	$(BIN)/nba simulate --world both --customers 4000 --days 60 --seeds 5 --first-seed 20001
+	$(BIN)/nba simulate --world both --customers 20000 --days 60 --seeds 5 --first-seed 20001
 
 bench-simulate-http: $(DONE)  ## Play 1,000 customers for 40 days on a server, and check its lift (5 minutes).
 	$(BIN)/python -m tests.bench.simulate_http
@@ -143,7 +144,6 @@ bench-ceiling: $(DONE)  ## Measure the share of the oracle's gain that visible f
 
 bench-worlds: $(DONE)  ## Check that the oracle is best in ten simulated worlds of each business (3 minutes).
 	$(BIN)/python -m tests.bench.check_worlds
-.PHONY: bench-worlds
 
 bench-learning: $(DONE)  ## Measure how soon a live server finds each segment's best action (18 minutes).
 	$(BIN)/python -m tests.bench.learning
@@ -158,4 +158,4 @@ clean:  ## Delete data, models and .venv.
 	rm -rf $(VENV) .nba mlruns/mlflow.db mlruns/artifacts
 
 .PHONY: help install serve test test-fast lint format mlflow bento clean
-.PHONY: bench bench-arms bench-ceiling bench-journeys bench-decide bench-eligibility bench-events bench-guarantees bench-guardrails bench-history bench-parity bench-kill bench-learner-kill bench-learning bench-caps bench-replay bench-fuzz bench-off-policy bench-evaluate bench-imported bench-slots bench-learner bench-lift bench-forty-days bench-bandit bench-rivals bench-served bench-delay bench-made-up bench-hillstrom bench-simulation bench-simulate-http
+.PHONY: bench bench-arms bench-bandit bench-caps bench-ceiling bench-decide bench-delay bench-eligibility bench-evaluate bench-events bench-forty-days bench-fuzz bench-guarantees bench-guardrails bench-hillstrom bench-history bench-imported bench-journeys bench-kill bench-learner bench-learner-kill bench-learning bench-lift bench-made-up bench-off-policy bench-parity bench-replay bench-rivals bench-served bench-simulate-http bench-simulate bench-slots bench-worlds

@@ -116,7 +116,8 @@ def select_and_append(
     if not isinstance(locked, LimitInputs):
         return locked
     selected = select(setup, inputs, scored, locked)
-    append_decision(connection, CompleteDecision(setup, inputs, scored, locked, selected))
+    rows = decision_rows(CompleteDecision(setup, inputs, scored, locked, selected))
+    _write(connection, rows, selected.pacing_result.changed)
     return selected.decision
 
 
@@ -153,11 +154,6 @@ def _spent_on(
     for name in shown_actions(decision):
         pacing_result.spend(setup.compiled.index[name])
     return pacing_result.changed
-
-
-def append_decision(connection: sa.Connection, complete: CompleteDecision) -> None:
-    """Append a decision; where it is shown at once, also its contacts and what it spent."""
-    _write(connection, decision_rows(complete), complete.selected.pacing_result.changed)
 
 
 def _write(connection: sa.Connection, rows: DecisionRows, changed: Mapping[str, Any]) -> None:

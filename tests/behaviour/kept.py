@@ -37,7 +37,7 @@ from serving.audit.archive import Archive
 from serving.audit.repeated_decision import inputs_from_record
 from serving.audit.replay import Replay
 from serving.decide.choice import score, select
-from serving.decide.decision_record import append_decision
+from serving.decide.decision_record import append_many, decision_rows
 from serving.decide.limit_inputs import limit_inputs_of
 from serving.decide.step_results import CompleteDecision
 from training.params import load_params
@@ -128,10 +128,11 @@ class Kept:
         locked = limit_inputs_of(record, inputs.customer_id)
         selected = select(setup, inputs, scored, locked)
         complete = CompleteDecision(setup, inputs, scored, locked, selected)
-        scratch.write_now(lambda c: append_decision(c, complete))
+        rows, changed = [decision_rows(complete)], selected.pacing_result.changed
+        scratch.write_now(lambda c: append_many(c, rows, changed))
         query = sa.select(tables.decisions).where(tables.decisions.c.decision_id == row.decision_id)
         again = scratch.read(lambda connection: connection.execute(query).one())
-        spent = json.loads(json.dumps(selected.pacing_result.changed))
+        spent = json.loads(json.dumps(changed))
         return again, former_record(again, complete), spent
 
     def read_again(self, row: Any) -> Any:
