@@ -2,33 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from contextlib import ExitStack
 
 import numpy as np
 
-from training.arrays import Floats, Ints
+from serving.simulation.served_business import served_business
+from serving.simulation.served_policy import ServedPolicy
+from training.arrays import Floats
 from training.simulation.baselines import RandomPolicy
-from training.simulation.business import Arrivals, SimulatedBusiness
-
-
-@dataclass(frozen=True)
-class ServicePolicy(RandomPolicy):
-    """Chooses the allowed action of ``kind: service`` that is worth most, else `no_action`.
-
-    Attributes
-    ----------
-    service : shape (K,)
-        True for actions that the arm ``nobody`` may show.
-    """
-
-    service: tuple[bool, ...] = ()
-    worth: tuple[float, ...] = ()
-
-    def choose(self, arrivals: Arrivals, uniform: Floats) -> Ints:
-        """See `rollout.Policy`."""
-        allowed = arrivals.allowed & np.array(self.service)
-        best: Ints = np.where(allowed, np.array(self.worth), -np.inf).argmax(axis=1)
-        return np.where(allowed.any(axis=1), best, 0)
+from training.simulation.business import SimulatedBusiness
 
 
 def values_alone(
@@ -36,28 +18,28 @@ def values_alone(
 ) -> Floats:
     """Play a world in which everybody is in one arm, and return the value by customer and day.
 
-    Random numbers are those of every world of the seed (common random numbers).
+    In ``nobody`` the served classes decide, in this process, so that only actions of service are
+    shown, by the service's own rules. In ``random`` actions are drawn evenly from the allowed ones,
+    as the service draws them. Random numbers of the world are those of every world of the seed
+    (common random numbers).
 
     Returns
     -------
     shape (n_customers, n_days)
     """
-    policy = _policy(business, arm)
     world = business.make_world(customers, seed, days)
     value = np.zeros((customers, days))
-    for day in range(days):
-        arrivals = world.begin_day()
-        uniform = np.random.default_rng([seed, 2, day]).random(customers)
-        actions = policy.choose(arrivals, uniform[arrivals.customer])
-        policy.end_day(actions, world.act(actions))
-        world.end_day()
-        value[:, day] = world.value_of_day()
+    with ExitStack() as stack:
+        policy: RandomPolicy | ServedPolicy = RandomPolicy()
+        if arm == "nobody":
+            served = stack.enter_context(served_business(business, world, seed, nobody=True))
+            policy = ServedPolicy(arm, served, world)
+        for day in range(days):
+            arrivals = world.begin_day()
+            uniform = np.random.default_rng([seed, 2, day]).random(customers)
+            actions = policy.choose(arrivals, uniform[arrivals.customer])
+            outcomes = world.act(actions)
+            world.end_day()
+            policy.end_day(actions, outcomes)
+            value[:, day] = world.value_of_day()
     return value
-
-
-def _policy(business: SimulatedBusiness, arm: str) -> RandomPolicy:
-    if arm == "random":
-        return RandomPolicy()
-    worth = tuple(action.value_eur - action.cost_eur for action in business.actions)
-    service = tuple(action.kind == "service" for action in business.actions)
-    return ServicePolicy("nobody", service, worth)
