@@ -36,6 +36,7 @@ from serving.catalog.compiled_catalog import CompiledCatalog, load_catalog, load
 from serving.contract.decisions import ReplayAnswer
 from serving.contract.evaluation import EvaluationView
 from serving.contract.lift import LiftRequest, LiftView
+from serving.guardrails.watch import GuardrailWatch
 from training.params import load_params
 from training.pipeline.registry import Registry
 from training.pipeline.train import Sources, TrainingResult, train, trainable
@@ -120,7 +121,10 @@ def compute_lift(since: datetime | None, until: datetime | None) -> LiftView:
     ledger, catalog = Ledger(settings.ledger_url), load_catalog(settings.actions, domain)
     rules = RewardRules.of(catalog, domain)
     sum_before_lift(ledger, rules, True, SUM_STEPS, SUM_WITHIN_S)
-    return view_lift(request, ledger, catalog, domain, clock_of(settings, ledger)())
+    guardrails, now = GuardrailWatch(ledger, domain), clock_of(settings, ledger)()
+    guardrails.refresh()
+    guardrails.look(catalog)
+    return view_lift(request, ledger, catalog, domain, now, warnings=guardrails.remarks)
 
 
 def evaluate_request(

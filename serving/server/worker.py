@@ -126,6 +126,7 @@ class Worker:
             self._parts.clock(),
             lead=False,
             kept=self._kept,
+            warnings=self._parts.guardrails.remarks,
         )
         return await self._lift.share(request.model_dump_json(), look)
 

@@ -92,6 +92,7 @@ def test_what_harms_is_switched_off_on_both_workers_until_it_is_lifted(server):
             assert decided(worker)["actions"][0]["action_id"] != "red"
         [told] = worker.get("/readyz")[1]["guardrails"]
         assert told.startswith("guardrails: complaints has switched off red since ")
+        assert told in asked(worker, "/v1/lift", {})["remarks"]
     metric = 'nba_guardrail_stopped{action="red",guardrail="complaints"} 1.0'
     server.wait_for(lambda: metric in server.get("/metrics")[1])
     assert "The guardrail complaints has switched off red" in server.log.read_text()

@@ -67,6 +67,7 @@ def test_the_table_and_the_sentences_name_what_harms(env, stopped):
     assert "leavers: discount harms more than 1 times as often as the other actions" in shown
     said = "leavers has switched off discount on 2026-11-22 10:00:00 UTC: 30 of 30 harmed had it"
     assert said in shown
+    assert "guardrails: leavers has switched off discount" in nba_in_process(["lift"], env).stdout
     as_json = json.loads(nba_in_process(["guardrails", "--json"], env).stdout)
     assert as_json["stops"][0]["action_id"] == "discount"
     assert as_json["guardrails"][0]["actions"][0]["exceeded"] is True
