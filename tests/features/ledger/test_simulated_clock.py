@@ -29,7 +29,7 @@ MARCH = datetime(2026, 3, 1, 8, tzinfo=UTC)
 DAY = timedelta(days=1)
 SIMULATED = load_settings({"NBA_CLOCK": "simulated"})
 REAL = load_settings({})
-both = pytest.mark.databases("sqlite", "postgres")
+both = pytest.mark.databases("sqlite", "postgresql")
 
 
 def seen(at: datetime) -> dict[str, object]:

@@ -50,7 +50,7 @@ def test_a_mistake_is_named_and_the_old_one_stays_until_it_is_mended(file):
     catalog.read()
     edit(path, "value: 5.0", "value: minus five")
     assert catalog.changed() is None
-    assert catalog.problem.startswith(f"catalog: {path}, line 19: actions.discount.value is 'minus")
+    assert catalog.problem.startswith(f"catalog: {path}, line 20: actions.discount.value is 'minus")
     assert catalog.problem.endswith("nothing was changed. The one before stays.")
     assert catalog.changed() is None  # said once
     edit(path, "minus five", "5.5")
@@ -66,7 +66,7 @@ def test_a_value_that_json_does_not_have_is_a_problem_with_its_line(file, value)
     catalog.read()
     edit(path, 'title: "Ten percent off"', f"title: {value}")
     assert catalog.changed() is None
-    assert f"{path}, line 24: actions.discount.treatments.app.title" in catalog.problem
+    assert f"{path}, line 25: actions.discount.treatments.app.title" in catalog.problem
 
 
 def test_a_file_that_is_gone_for_a_moment_changes_nothing_for_good(file):
