@@ -49,7 +49,8 @@ def catalog(**levers: float) -> dict:
 @pytest.fixture(autouse=True)
 def a_minute_later(monkeypatch) -> None:
     """The command is run when all attribution windows have closed; they last 0.9 s."""
-    monkeypatch.setattr(steps, "utc_now", lambda: utc_now() + timedelta(minutes=1))
+    later = lambda settings, ledger: lambda: utc_now() + timedelta(minutes=1)  # noqa: E731
+    monkeypatch.setattr(steps, "clock_of", later)
 
 
 @pytest.fixture(scope="module")

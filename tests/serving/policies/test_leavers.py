@@ -19,6 +19,7 @@ from tests.bench import guarantees_leavers
 from tests.bench.guarantees_home import event, send, serving_shop
 from tests.bench.guarantees_leavers import COURTING, WIN_BACK
 from tests.server import Server
+from tests.serving.policies.test_arms_http import somebody
 
 NOW = datetime(2026, 11, 22, 10, tzinfo=UTC)
 LEFT = NOW - timedelta(days=3)
@@ -92,7 +93,7 @@ def server() -> Iterator[Server]:
 @pytest.fixture
 def leaver(server) -> str:
     """A customer who left an hour ago."""
-    name = f"leaver-{uuid4().hex}"
+    name = somebody("policy")
     tell(server, name, "cancelled", hours_ago=1)
     return name
 
@@ -151,7 +152,7 @@ def test_over_http_late_events_and_merges_decide_who_has_left(server, leaver):
 
 @pytest.mark.server
 def test_over_http_who_leaves_before_the_showing_is_shown_nothing(server):
-    name = f"waits-{uuid4().hex}"
+    name = somebody("policy")
     tell(server, name, "visit")
     body = {"customer_id": name, "channel": "app", "activate": False, "decision_id": name}
     _, decision = server.post("/v1/decide", {**body, "actions": ["care_call", "offer_1"]})

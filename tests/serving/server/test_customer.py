@@ -15,6 +15,7 @@ from features.ledger.ledger import Ledger
 from tests.conftest import NOW
 from tests.features.live import stored
 from tests.server import Server
+from tests.serving.policies.test_arms_http import somebody
 from tests.serving.server.test_events import event, send
 from tests.serving.test_service import decide
 
@@ -299,7 +300,7 @@ def consent(customer_id: str, given: bool, at: str, channel: str | None = None) 
 
 @pytest.mark.parametrize("purpose", ["marketing", "Marketing", "marketing ", "newsletter"])
 def test_a_withdrawal_of_consent_has_its_effect_or_is_refused(server, purpose):
-    customer_id = uuid4().hex
+    customer_id = somebody("policy")
     said = told(customer_id, "consent_withdrawn", properties={"purpose": purpose})
     status, answer = server.post("/v1/events", {"events": [said]})
     if purpose == "newsletter":
