@@ -43,7 +43,7 @@ guardrail_marks = sa.Table(
     metadata,
     sa.Column("kind", TEXT, primary_key=True),
     sa.Column("key", TEXT, primary_key=True),  # an event_id or a customer_id
-    sa.Column("customer_id", TEXT, nullable=False),
+    sa.Column("customer_id", TEXT, nullable=False, index=True),
     sa.Column("due_at", UtcMicros, nullable=False, index=True),
     sqlite_with_rowid=False,
 )

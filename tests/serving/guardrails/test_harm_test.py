@@ -44,6 +44,7 @@ def by_hand(tosses, limit):
 def test_nothing_counted_is_no_evidence():
     test = HarmTest()
     assert (test.e_value, test.rate_ratio, test.harmed, test.peak) == (1.0, None, 0, 0.0)
+    assert test.exceeds(1.0)  # a threshold that is reached
 
 
 def test_one_toss_of_even_odds():

@@ -43,17 +43,17 @@ def test_an_action_that_is_switched_off_is_not_switched_off_twice(ledger):
 
 
 def test_of_several_guardrails_the_first_is_named_until_each_is_lifted(ledger):
-    stop(ledger, "refunds", "discount", NOW + HOUR)
-    stop(ledger, "complaints", "discount", NOW)
-    assert ledger.read(read_stops)["discount"].guardrail == "complaints"
-    lift(ledger, "complaints", "discount", NOW + 2 * HOUR)
+    stop(ledger, "complaints", "discount", NOW + HOUR)
+    stop(ledger, "refunds", "discount", NOW)  # the first, though not by its name
     assert ledger.read(read_stops)["discount"].guardrail == "refunds"
-    lift(ledger, "refunds", "discount", NOW + 3 * HOUR)
+    lift(ledger, "refunds", "discount", NOW + 2 * HOUR)
+    assert ledger.read(read_stops)["discount"].guardrail == "complaints"
+    lift(ledger, "complaints", "discount", NOW + 3 * HOUR)
     assert ledger.read(read_stops) == {}
     every = ledger.read(lambda c: stop_views(c, also_lifted=True))
     assert [(one.guardrail, one.lifted_at) for one in every] == [
-        ("refunds", NOW + 3 * HOUR),
-        ("complaints", NOW + 2 * HOUR),
+        ("complaints", NOW + 3 * HOUR),
+        ("refunds", NOW + 2 * HOUR),
     ]
 
 
