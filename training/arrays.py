@@ -50,6 +50,27 @@ def by_index(taken: Indices, values: Floats, new: float) -> Floats:
     return found
 
 
+def product_by_row(left: Floats, right: Floats) -> Floats:
+    """Compute ``left @ right`` for each row alone, to the bit as for a matrix of that row only.
+
+    The sums of a product of matrices are rounded in another order, which depends on the number of
+    rows.
+
+    Parameters
+    ----------
+    left : shape (n, k)
+    right : shape (k, m)
+
+    Returns
+    -------
+    shape (n, m)
+    """
+    found = np.empty((len(left), right.shape[1]))
+    for row in range(len(left)):
+        found[row] = (left[row : row + 1] @ right)[0]
+    return found
+
+
 def upper_triangles(matrices: Floats) -> Floats:
     """Upper triangles of symmetric matrices, shape (n, width (width + 1) / 2)."""
     found: Floats = matrices[:, *np.triu_indices(matrices.shape[-1])]

@@ -45,6 +45,7 @@ def score(
     inputs: DecisionInputs,
     believed: Prediction | None = None,
     told: Mapping[str, Explanation] | None = None,
+    predicted: Prediction | None = None,
 ) -> ScoredActions:
     """Predict churn and intent, apply the engagement policy, and compute priorities.
 
@@ -55,6 +56,8 @@ def score(
         not asked for the acceptance.
     told
         The contributions to acceptance that were told then; None: the models are asked for them.
+    predicted
+        What the models predict now, if they were asked already.
 
     Raises
     ------
@@ -83,7 +86,7 @@ def score(
     eligibility = setup.engagement_policy.evaluate(
         request, decision_context, holds, inputs.decided_at, inputs.arm, inputs.stops
     )
-    prediction = setup.models.predict(row, request.channel) if believed is None else believed
+    prediction = believed or predicted or setup.models.predict(row, request.channel)
     weights = context_weights(compiled, holds)
     priority = priorities(compiled, prediction.acceptance, weights, decision_context)
     if believed is not None:  # what was removed then is removed again: it is worth no price

@@ -78,6 +78,10 @@ class ServedModels:
         """Predicted acceptance of each action of the catalogue, with its standard deviation."""
         return self.bandit.model.predict(row.take(self.columns)[None], (channel,)).of_customer(0)
 
+    def predict_each(self, rows: Floats, channels: Sequence[str]) -> list[Prediction]:
+        """Predict for many rows of model input, for each to the bit as `predict` does."""
+        return self.bandit.model.predict_each(rows.take(self.columns, axis=1), channels)
+
     def looks(self, channel: str) -> Sequence[float]:
         """The probability that a customer looks at each rank; a rank that is not known has 1."""
         return looks_on(self.bandit.model.looks, channel)

@@ -211,10 +211,10 @@ class CapCounts:
     ) -> None:
         cap = self._cap
         since, times = now_us - days_to_us(cap.days), dict[int, list[int]]()
-        for contact, code in self._counting.counted(facts, outbound, contacts):
-            if contact.shown_us > since:
-                times.setdefault(code, []).append(contact.shown_us)
-                self._counts[code] += 1
+        recent = [one for one in contacts if one.shown_us > since]
+        for contact, code in self._counting.counted(facts, outbound, recent):
+            times.setdefault(code, []).append(contact.shown_us)
+            self._counts[code] += 1
         for code, shown_us in times.items():
             if 0 < cap.at_most <= len(shown_us):
                 self._nth_us[code] = shown_us[len(shown_us) - cap.at_most]

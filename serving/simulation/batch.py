@@ -29,7 +29,9 @@ from serving.decide.decision_setup import DecisionSetup
 from serving.decide.engine import Engine
 from serving.decide.inputs import new_decision_id
 from serving.decide.limit_inputs import account_contacts_of, contacts_of, paces_of
-from serving.decide.step_results import CompleteDecision, LimitInputs
+from serving.decide.step_results import CompleteDecision, DecisionInputs, LimitInputs
+from serving.models.served_models import ServedModels
+from training.bandit.stacking import Prediction
 
 
 class Asked(NamedTuple):
@@ -113,12 +115,10 @@ def _decide(
     """Decide for customers of whom none depends on the contacts of another one."""
     limits, paces = engine.ledger.read(partial(_limits, setup=setup, readers=readers))
     decided, rows, changed = list[Decision](), list[DecisionRows](), dict[str, Any]()
-    for (asked, keys, found, consents), of_one in zip(readers, limits, strict=True):
-        request, now = asked
-        decision_id = new_decision_id(request, now)
-        known = (setup, request, keys, now, decision_id, found, consents)
-        inputs = engine.inputs.with_features(*known, secret=secret)
-        scored = score(setup, inputs)
+    inputs_of = [_inputs(engine, setup, secret, one) for one in readers]
+    predictions = _predictions(setup, inputs_of)
+    for inputs, predicted, of_one in zip(inputs_of, predictions, limits, strict=True):
+        scored = score(setup, inputs, predicted=predicted)
         names = setup.pacer.names(scored.eligibility.out)
         mine = {name: paces[name] for name in names if name in paces}
         read = LimitInputs(of_one.contacts, mine, of_one.account)
@@ -130,6 +130,23 @@ def _decide(
             paces |= {name: from_json(to_json(state)) for name, state in spent.items()}
     engine.ledger.write_now(lambda connection: append_many(connection, rows, changed))
     return decided
+
+
+def _inputs(engine: Engine, setup: DecisionSetup, secret: str, one: _Reader) -> DecisionInputs:
+    (request, now), keys, found, consents = one
+    decision_id = new_decision_id(request, now)
+    known = (setup, request, keys, now, decision_id, found, consents)
+    return engine.inputs.with_features(*known, secret=secret)
+
+
+def _predictions(
+    setup: DecisionSetup, inputs: Sequence[DecisionInputs]
+) -> Sequence[Prediction | None]:
+    """Predict for all at once, if the models can; None: `score` asks them for each."""
+    if not isinstance(setup.models, ServedModels):
+        return [None] * len(inputs)
+    rows = np.array([one.row for one in inputs])
+    return setup.models.predict_each(rows, [one.request.channel for one in inputs])
 
 
 def _limits(

@@ -10,6 +10,7 @@ from training.arrays import (
     from_upper_triangles,
     pack,
     places_of,
+    product_by_row,
     unpack,
     upper_triangles,
 )
@@ -38,3 +39,13 @@ def test_symmetric_matrices_survive_their_triangles(width):
     triangles = upper_triangles(matrices)
     assert triangles.shape == (3, width * (width + 1) // 2)
     assert from_upper_triangles(triangles).tolist() == matrices.tolist()
+
+
+def test_a_product_by_row_is_that_of_each_row_alone():
+    rng = np.random.default_rng(3)
+    left, right = rng.normal(size=(40, 33)), rng.normal(size=(33, 17))
+    found = product_by_row(left, right)
+    np.testing.assert_allclose(found, left @ right, rtol=1e-12)
+    for row in range(len(left)):
+        assert found[row].tobytes() == (left[row : row + 1] @ right).tobytes()
+    assert product_by_row(left[:0], right).shape == (0, 17)

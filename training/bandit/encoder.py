@@ -7,7 +7,7 @@ is linear in them can approximate any smooth function, and it still learns from 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -28,6 +28,7 @@ CHANNEL = "channel="  # begins the name of a channel's indicator; no feature's n
 FREQUENCY_SCALE = 0.6
 LINEAR_SHARE = 0.5  # of the width, at most, for the features themselves; the rest is Fourier's
 AMPLITUDE = np.sqrt(2)  # makes the mean square of a Fourier feature 1, like that of a feature
+Product = Callable[[Floats, Floats], Floats]  # of two matrices
 TINY = 1e-9  # an argument below it counts as 0: the slope there replaces the quotient
 
 
@@ -152,16 +153,16 @@ class Encoder:
         """Length of a vector."""
         return 1 + self.inputs + len(self.phases) + len(self.pairs)
 
-    def encode(self, rows: Floats, channels: Sequence[str]) -> Floats:
+    def encode(self, rows: Floats, channels: Sequence[str], product: Product = np.matmul) -> Floats:
         """Encode ``rows`` of shape (n, n_features) and n channels; shape (n, width)."""
         vectors = np.empty((len(rows), self.width))
         begin, end = self._fourier
         linear, fourier = vectors[:, :begin], vectors[:, begin:end]
         values = self._values(rows, channels)
         linear[:, 0] = 1.0
-        linear[:, 1:] = self._inputs(values)
+        linear[:, 1:] = self._inputs(values, product)
         if len(self.phases):
-            np.cos(linear @ self._arguments, out=fourier)
+            np.cos(product(linear, self._arguments), out=fourier)
             fourier *= AMPLITUDE
         if self.pairs:
             first, second = self._factors
@@ -244,12 +245,12 @@ class Encoder:
         """The frequencies, of shape (0, n_inputs) too where there are none."""
         return self.frequencies.reshape(len(self.phases), self.inputs)
 
-    def _inputs(self, values: Floats) -> Floats:
+    def _inputs(self, values: Floats, product: Product = np.matmul) -> Floats:
         """Compute the inputs of the Fourier features from the values of `effect_names`."""
         if not len(self.axes):
             return values
         n = len(self.features)
-        return np.column_stack([values[:, :n] @ self.axes.T, values[:, n:]])
+        return np.column_stack([product(values[:, :n], self.axes.T), values[:, n:]])
 
     def _values(self, rows: Floats, channels: Sequence[str]) -> Floats:
         """Values of `effect_names`: standardised features, and indicators of channels."""

@@ -91,22 +91,56 @@ class RewardModel:
         rows : shape (n, n_features)
         channels : n texts
         """
-        n, (n_linear, n_actions, width) = len(rows), self.weights.shape
         vectors = self.encoder.encode(rows, channels)
         # One product for all linear experts and axes: for one customer, calls take the time.
         flat = vectors @ self._projections.T
+        return self._predicted(flat, self._of_trees(rows, channels))
+
+    def predict_each(self, rows: Floats, channels: Sequence[str]) -> list[Prediction]:
+        """Predict for n customers, for each to the bit as `predict` does for this one alone.
+
+        It takes less time than n calls; `predict` takes less still, and rounds otherwise.
+
+        Returns
+        -------
+        list of Prediction
+            Each as of `Prediction.of_customer`.
+        """
+        vectors = self.encoder.encode(rows, channels, arrays.product_by_row)
+        flat = arrays.product_by_row(vectors, self._projections.T)
+        of_trees = self._of_trees(rows, channels)
+        found = []
+        for number in range(len(rows)):
+            one = slice(number, number + 1)
+            mine = None if of_trees is None else of_trees[one]
+            found.append(self._predicted(flat[one], mine).of_customer(0))
+        return found
+
+    def _of_trees(self, rows: Floats, channels: Sequence[str]) -> Floats | None:
+        """The rewards that the trees predict, shape (n, n_known); None without trees."""
+        known, _ = self._known_to_trees
+        return None if self.trees is None else self.trees.reward(rows, channels, known)
+
+    def _predicted(self, flat: Floats, of_trees: Floats | None) -> Prediction:
+        """Mix the experts' predictions.
+
+        Parameters
+        ----------
+        flat : shape (n, n_linear x n_actions + width)
+            Vectors, along the weights and along the axes.
+        """
+        n, (n_linear, n_actions, width) = len(flat), self.weights.shape
         predictions = np.empty((n_linear + 1, n, n_actions))
         means = flat[:, :-width].reshape(n, n_linear, n_actions)
         np.add(means.swapaxes(0, 1), self.prior, out=predictions[:-1])
         # The prior is not multiplied by weights, so that without outcomes it stays what it is.
         of_each = means.swapaxes(1, 2).reshape(-1, n_linear)
         mean = self.prior + np.dot(of_each, self._linear_weights).reshape(n, n_actions)
-        if self.trees is None:
+        if of_trees is None:
             predictions[-1] = self.prior
         else:
             predictions[-1] = mean
-            known, columns = self._known_to_trees
-            predictions[-1][:, columns] = self.trees.reward(rows, channels, known)
+            predictions[-1][:, self._known_to_trees[1]] = of_trees
             mean = mean + float(self.expert_weights[-1]) * (predictions[-1] - mean)
         low, high = self.reward_range
         inside = np.minimum(np.maximum(mean, low), high)

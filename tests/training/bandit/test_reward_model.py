@@ -90,6 +90,20 @@ def test_predictions_of_many_customers_are_those_of_each():
     assert model.acceptance(ROWS, HERE).tolist() == every.acceptance.tolist()
 
 
+@pytest.mark.parametrize("trees", [True, False])
+def test_predictions_of_each_are_to_the_bit_those_of_one_alone(trees):
+    model = mixed([0.3, 0.4, 0.3]) if trees else learned(some_outcomes(100, 2))
+    rng = np.random.default_rng(6)
+    rows = rng.normal([40.0, 3.0], [10.0, 2.0], (150, 2))
+    rows[rng.random(rows.shape) < 0.1] = NAN
+    on = rng.choice([*CHANNELS, "unknown"], 150).tolist()
+    for number, found in enumerate(model.predict_each(rows, on)):
+        alone = model.predict(rows[number : number + 1], on[number : number + 1]).of_customer(0)
+        for mine, theirs in zip(found, alone, strict=True):
+            assert mine.tobytes() == theirs.tobytes()
+    assert model.predict_each(rows[:0], []) == []
+
+
 def test_the_expectation_is_the_mixture_of_the_experts_predictions():
     weights = [0.5, 0.2, 0.3]
     found = mixed(weights).predict(ROWS, HERE)
