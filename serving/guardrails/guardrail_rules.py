@@ -66,7 +66,7 @@ class GuardrailRules(NamedTuple):
     Attributes
     ----------
     actions : sequence of str
-        Of the catalogue; as many tests are made of each guardrail.
+        Of the catalogue, which has no `no_action`; as many tests are made of each guardrail.
     arms : Arms
         The shares and the salt of the arms.
     session : timedelta

@@ -63,6 +63,16 @@ def test_of_two_decisions_of_one_moment_the_later_one_counts(business):
     assert newest_draw(shop).decision_id == "a"
 
 
+@pytest.mark.parametrize("order", [("c1", "c2"), ("c2", "c1")])
+def test_of_two_decisions_of_one_moment_under_two_keys_the_later_one_counts(business, order):
+    shop = business()
+    for name in order:
+        shop.decide(name, decision_id=f"of-{name}")
+    span = shop.now - DAY, shop.now + DAY
+    draw = shop.ledger.read(lambda c: DrawReader().newest(c, ["c1", "c2"], *span, True))
+    assert draw.decision_id == f"of-{order[1]}"
+
+
 def test_a_decision_of_the_moment_in_which_the_guardrail_begins_counts(business):
     shop = business({})
     shop.use(COMPLAINTS)
