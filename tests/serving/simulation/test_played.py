@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
+
 import numpy as np
+import pytest
 
 from serving.simulation.played import ACCEPTANCE, SERVED, Game
 from training.simulation.baselines import FixedPolicy, OraclePolicy
@@ -35,3 +38,16 @@ def test_acceptance_only_looks_at_no_value():
     )
     helpful = [6, 7]  # accepted most, worth least
     assert acceptance.run.shown[helpful].sum() > served.run.shown[helpful].sum()
+
+
+@pytest.mark.parametrize("on", [True, False])
+def test_circles_are_not_looked_for_during_a_game_only(on):
+    was, seen = gc.isenabled(), []
+    try:
+        (gc.enable if on else gc.disable)()
+        Game("telephone", "nobody", 20, 2, 2, FixedPolicy("nobody")).played(
+            lambda *_: seen.append(gc.isenabled())
+        )
+        assert seen == [False, False] and gc.isenabled() == on
+    finally:
+        (gc.enable if was else gc.disable)()
