@@ -2,15 +2,18 @@
 
 BentoML labels by the path as it was sent, so paths that callers make up stay in memory for ever.
 Here they are one label. Each process writes its metrics to files of its own, which `answer_metrics`
-adds up (`prometheus_client.multiprocess`).
+adds up (`prometheus_client.multiprocess`). Such a file forgets no label, and `Gauge.remove` leaves
+it as it is. So a gauge of which the labels are no longer there is set to `REMOVED`, and not told.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Set
+import os
+from collections.abc import Collection, Iterator, Set
 from functools import cache
 from http import HTTPStatus
+from pathlib import Path
 from time import perf_counter
 
 import bentoml
@@ -23,11 +26,13 @@ from prometheus_client import (
     Histogram,
     generate_latest,
 )
-from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.metrics_core import Metric
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 from serving.access.asgi import App, Connection, Message, Receive, Send, send_json
 from serving.access.scopes import OPEN_FOLDERS
 
+REMOVED = float("-inf")  # of a gauge; the largest of several workers is that of one that has it
 OTHER = "other"  # the label of all paths that the server does not know
 _SERVICE = ("service_name", "service_version", "runner_name")
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -122,11 +127,36 @@ async def answer_metrics(connection: Connection, send: Send) -> None:
 
 def _latest() -> bytes:
     registry = CollectorRegistry()
-    try:
+    folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR", "")
+    if os.path.isdir(folder):
+        _forget_killed(Path(folder))
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-    except ValueError:  # a process alone, without a folder that it shares with others
+    else:  # a process alone, without a folder that it shares with others
         registry = REGISTRY
-    return generate_latest(registry)
+    return generate_latest(_Told(registry))
+
+
+def _forget_killed(folder: Path) -> None:
+    """Delete the gauges of workers that were killed, and so could not do it themselves."""
+    for process in {path.stem.rpartition("_")[2] for path in folder.glob("gauge_live*_*.db")}:
+        try:
+            os.kill(int(process), 0)
+        except ProcessLookupError:
+            mark_process_dead(process, str(folder))  # type: ignore[no-untyped-call]
+        except (OSError, ValueError):
+            pass  # it runs, as somebody else
+
+
+class _Told:
+    """The metrics of a registry without those that were removed."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._registry = registry
+
+    def collect(self) -> Iterator[Metric]:
+        for metric in self._registry.collect():
+            metric.samples = [one for one in metric.samples if one.value != REMOVED]
+            yield metric
 
 
 @cache

@@ -7,11 +7,13 @@ from collections.abc import Mapping
 from prometheus_client import Counter, Gauge, Histogram
 
 from features.ingest.ingest_result import IngestResult
+from serving.access.traffic_metrics import REMOVED
 from serving.contract.decisions import Decision
 from serving.learn.lag import MOST_COUNTED, LearnerLag
 from serving.policies.stopped_actions import Stops
 from serving.server.disk import DiskSpace
 
+EValues = Mapping[tuple[str, str], float]  # by guardrail and action
 DECISIONS = Counter("nba_decisions", "Actions chosen.", ["channel", "action", "arm", "known"])
 EVENTS = Counter("nba_events", "Events received.", ["status"])
 OUTCOMES = Counter("nba_outcomes", "Outcomes received.", ["outcome", "status"])
@@ -108,7 +110,9 @@ def set_stops(before: Stops, now: Stops) -> None:
         GUARDRAIL_STOPPED.labels(stop.guardrail, name).set(1)
 
 
-def set_e_values(found: Mapping[tuple[str, str], float]) -> None:
-    """Set the e-value of each guardrail and action."""
-    for (guardrail, action), e_value in found.items():
-        GUARDRAIL_E_VALUE.labels(guardrail, action).set(e_value)
+def set_e_values(before: EValues, now: EValues) -> None:
+    """Set the e-value of each guardrail and action; what has none any more is removed."""
+    for labels in before.keys() - now.keys():
+        GUARDRAIL_E_VALUE.labels(*labels).set(REMOVED)
+    for labels, e_value in now.items():
+        GUARDRAIL_E_VALUE.labels(*labels).set(e_value)

@@ -27,6 +27,7 @@ class GuardrailTasks:
         self._parts = components
         self._threads = threads
         self._leads = leads
+        self._measured: monitoring.EValues = {}
 
     async def watch(self) -> None:
         """Count harm, if this worker does; know what is switched off, also by another process."""
@@ -54,4 +55,6 @@ class GuardrailTasks:
         """Tell the evidence of each guardrail, and warn if the policy as a whole exceeds one."""
         parts = self._parts
         catalog = parts.engine.setup.compiled.catalog
-        monitoring.set_e_values(await self._threads.run(parts.guardrails.look, catalog))
+        before, found = self._measured, await self._threads.run(parts.guardrails.look, catalog)
+        monitoring.set_e_values(before, found)
+        self._measured = found

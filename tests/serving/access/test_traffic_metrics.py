@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import subprocess
 from typing import Any
 
 import pytest
 from prometheus_client import REGISTRY, generate_latest
+from prometheus_client.mmap_dict import MmapedDict, mmap_key
 
-from serving.access.traffic_metrics import OTHER, TrafficMetrics, answer_metrics
+from serving.access.traffic_metrics import OTHER, REMOVED, TrafficMetrics, answer_metrics
 
 PATHS = ("/v1/decide", "/livez", "/console/")
 
@@ -122,6 +125,40 @@ def test_the_metrics_are_sent_as_text_with_their_length(monkeypatch):
     assert headers[b"content-type"].startswith(b"text/plain; version=")
     assert int(headers[b"content-length"]) == len(sent[1]["body"])
     assert b'bentoml_service_request_total{endpoint="/v1/decide"' in sent[1]["body"]
+
+
+def told(monkeypatch, folder, values: dict[tuple[int, str], float]) -> dict[str, float]:
+    """The lines of `/metrics` where processes have written a gauge: by process and action."""
+    for (process, action), value in values.items():
+        key = mmap_key("seen", "seen", ["action"], [action], "Help.")
+        file = MmapedDict(str(folder / f"gauge_livemax_{process}.db"))
+        file.write_value(key, value, 0.0)
+        file.close()
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(folder))
+    sent: list[dict[str, Any]] = []
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    asyncio.run(answer_metrics({"method": "GET"}, send))
+    lines = [line for line in sent[1]["body"].decode().splitlines() if line[0] != "#"]
+    return {line.split()[0]: float(line.split()[1]) for line in lines}
+
+
+def test_a_removed_gauge_is_told_while_another_worker_has_it(monkeypatch, tmp_path):
+    me, other = os.getpid(), os.getppid()
+    values = {(me, "gone"): REMOVED, (other, "gone"): REMOVED}
+    values |= {(me, "late"): REMOVED, (other, "late"): 3.0, (me, "kept"): 2.0}
+    found = told(monkeypatch, tmp_path, values)
+    assert found == {'seen{action="late"}': 3.0, 'seen{action="kept"}': 2.0}
+
+
+def test_the_gauges_of_a_worker_that_was_killed_are_not_told(monkeypatch, tmp_path):
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    values = {(ended.pid, "red"): 1.0, (os.getpid(), "red"): 0.0}
+    assert told(monkeypatch, tmp_path, values) == {'seen{action="red"}': 0.0}
+    assert len(list(tmp_path.iterdir())) == 1
 
 
 def test_the_metrics_are_only_read():

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from types import SimpleNamespace
 
 import pytest
 
+from serving.access.traffic_metrics import answer_metrics
 from serving.guardrails.watch import GuardrailWatch
 from serving.server import monitoring
 from serving.server.settling.guarding import GuardrailTasks
-from tests.serving.guardrails.conftest import HOUR, business  # noqa: F401
+from tests.serving.guardrails.conftest import COMPLAINTS, HOUR, business  # noqa: F401
 from tests.serving.guardrails.made import harmful_test, with_harm
 from tests.serving.guardrails.test_stops import lift, stop
 
@@ -69,3 +71,31 @@ def test_the_evidence_is_measured(business):  # noqa: F811
     asyncio.run(worker(shop, leads=True).measure())
     gauge = monitoring.GUARDRAIL_E_VALUE.labels(guardrail="complaints", action="discount")
     assert gauge._value.get() == pytest.approx(test.e_value)
+
+
+def test_the_evidence_of_what_was_removed_is_no_longer_told(business, monkeypatch):  # noqa: F811
+    monkeypatch.delenv("PROMETHEUS_MULTIPROC_DIR", raising=False)  # BentoML sets it
+    shop = business({"gone": COMPLAINTS["complaints"], "kept": COMPLAINTS["complaints"]})
+    tests = {"discount": harmful_test(3), "call_back": harmful_test(2)}
+    for rule in shop.rules.rules:
+        shop.ledger.write_now(lambda c, rule=rule: with_harm(c, rule, tests))
+    tasks = worker(shop, leads=True)
+
+    def told():
+        asyncio.run(tasks.measure())
+        sent = []
+
+        async def send(message):
+            sent.append(message)
+
+        asyncio.run(answer_metrics({"method": "GET"}, send))
+        named = re.findall(r'nba_guardrail_e_value{action="(\w+)",guardrail="(\w+)"}', str(sent))
+        return {(one[1], one[0]) for one in named if one[1] in ("gone", "kept")}
+
+    every = {(name, action) for name in ("gone", "kept") for action in (*tests, "policy")}
+    assert told() == every
+    shop.use({"kept": COMPLAINTS["complaints"]})
+    assert told() == {one for one in every if one[0] == "kept"}
+    actions = {name: one for name, one in shop.base.actions.items() if name != "call_back"}
+    shop.use({"kept": COMPLAINTS["complaints"]}, actions=actions)
+    assert told() == {("kept", "discount"), ("kept", "policy")}
