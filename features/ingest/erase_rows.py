@@ -44,6 +44,7 @@ from features.ledger import tables
 from features.ledger.derived_tables import empty_learned_steps, mark_customers
 from features.ledger.ledger import Ledger
 from features.ledger.statements import Statement, among, among_pairs, as_json, texts_of
+from features.outcomes.harm_marks import raise_step
 from features.rewards.reward_state import forget_rewards
 from features.states.state_rows import delete_states, request_refold
 
@@ -147,6 +148,7 @@ def erase_some(ledger: Ledger, erasure_id: str, now: datetime) -> ErasedRows:
         done = last and empty_learned_steps(connection)
         if done:
             forget_rewards(connection, keys, [])
+            raise_step(connection)  # harm that is being counted would be noted after this
             _delete_small_tables(connection, keys)
             _compute_holders_again(connection, erasure_id, now)
             update_erasures(connection, [erasure_id], rows_erased_at=now)

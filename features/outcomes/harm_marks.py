@@ -19,6 +19,7 @@ from features.journeys.events import Event
 from features.ledger import tables
 
 EVENT, SILENCE = "event", "silence"  # the kinds of marks
+STEPS = "guardrail steps"  # key of `meta`
 
 
 class HarmEvents(NamedTuple):
@@ -74,3 +75,16 @@ def mark_harm(
                 due_at = event.occurred_at + harm.silent
                 rows.append({"kind": SILENCE, "key": customer_id, **row, "due_at": due_at})
     tables.insert_new(connection, tables.guardrail_marks, rows)
+
+
+def read_step(connection: sa.Connection) -> int:
+    """The number of the last step of counting that was written."""
+    return int(tables.get_meta(connection, STEPS) or 0)
+
+
+def raise_step(connection: sa.Connection) -> None:
+    """Note that the tests of guardrails have changed, or that a customer was forgotten.
+
+    A step of counting that is being computed is not written then.
+    """
+    tables.set_meta(connection, STEPS, str(read_step(connection) + 1))

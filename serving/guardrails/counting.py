@@ -26,7 +26,7 @@ import sqlalchemy as sa
 from features.ledger import tables
 from features.ledger.ledger import Ledger
 from features.ledger.statements import among
-from features.outcomes.harm_marks import SILENCE
+from features.outcomes.harm_marks import SILENCE, raise_step, read_step
 from serving.guardrails.drawn_actions import Draw, DrawReader, Toss, tosses
 from serving.guardrails.due_harm import Harm, harm_of, mark_again
 from serving.guardrails.guardrail_rules import GuardrailRule, GuardrailRules
@@ -36,8 +36,6 @@ from serving.guardrails.stored_tests import (
     StoredTests,
     begin_arm_test,
     begin_tests,
-    raise_step,
-    read_step,
     read_tests,
     write_tests,
 )
@@ -201,7 +199,7 @@ def _write(
     connection: sa.Connection, step: _CountingStep, rules: GuardrailRules, now: datetime
 ) -> None:
     if read_step(connection) != step.number:
-        return  # another process was quicker; the marks are still there
+        return  # another process was quicker, or a customer was forgotten; the marks are still there
     raise_step(connection)
     for rule in rules.rules:
         tests = step.tests[rule.name]

@@ -12,8 +12,9 @@ from pydantic_core import from_json
 from features.errors import InvalidRequest, quoted
 from features.ledger import tables
 from features.ledger.ledger import Ledger
+from features.outcomes.harm_marks import raise_step
 from serving.contract.guardrails import GuardrailStopView, HarmTestView, LiftStopRequest
-from serving.guardrails.stored_tests import raise_step, restart_action
+from serving.guardrails.stored_tests import restart_action
 from serving.policies.stopped_actions import Stop
 
 _STOPS = tables.guardrail_stops.c

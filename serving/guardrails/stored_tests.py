@@ -2,7 +2,7 @@
 
 Each guardrail has a first row, of no action, with the test of the policy's arm. An action has a row
 once harm was counted for it, or once its stop was lifted. Whoever writes raises the number of
-`STEPS`, so that a step computed from an earlier state is not written over a later one.
+steps (`harm_marks`), so that a step computed from an earlier state is not written over a later one.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ from features.ledger import tables
 from serving.guardrails.guardrail_rules import GuardrailRule
 from serving.guardrails.harm_test import HarmTest
 
-STEPS = "guardrail steps"  # key of `meta`
 OF_ARM = ""  # in place of an action
 _TESTS = tables.guardrail_tests.c
 
@@ -133,13 +132,3 @@ def restart_action(connection: sa.Connection, guardrail: str, action_id: str, at
     connection.execute(
         sa.update(tables.guardrail_tests).where(mine).values(state=json.dumps(state))
     )
-
-
-def read_step(connection: sa.Connection) -> int:
-    """The number of the last step that was written."""
-    return int(tables.get_meta(connection, STEPS) or 0)
-
-
-def raise_step(connection: sa.Connection) -> None:
-    """Note that the tests have changed."""
-    tables.set_meta(connection, STEPS, str(read_step(connection) + 1))

@@ -58,7 +58,7 @@ def forget_journeys(
     keys = {*customer_ids}
     with _keeping(folder):
         discard_recount(folder)
-        state = ledger.read(read_state)
+        state = ledger.write_now(lambda c: _state_without(c, keys))
         if state is None or not _forget(ledger, domain, folder, state, keys):
             remove_others(folder, ())  # of builds that were cut off, or do not count any more
         discard_scratch(folder)
@@ -77,6 +77,16 @@ def forgetting(
 ) -> Mapping[str, Callable[[Collection[str]], None]]:
     """Return the deletion of customers from the journeys of a home, for `Erasure`."""
     return {FOLDER: partial(forget_journeys, ledger, domain, home / FOLDER)}
+
+
+def _state_without(connection: sa.Connection, keys: Collection[str]) -> KeptState | None:
+    """Read the state; if marks are taken up to one of the keys, from the first one on again."""
+    state = read_state(connection)
+    if state is None or state.after not in keys:
+        return state
+    after = replace(state, after="")
+    write_state(connection, state, after)
+    return after
 
 
 def _forget(ledger: Ledger, domain: Domain, folder: Path, state: KeptState, keys: set[str]) -> bool:

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from features.journeys.events import Event
 from features.ledger import tables
-from features.outcomes.harm_marks import HarmEvents, mark_harm
+from features.outcomes.harm_marks import HarmEvents, mark_harm, raise_step, read_step
 from tests.conftest import NOW
 from tests.serving.fakes import changed
 from tests.serving.guardrails.conftest import harmed_domain
@@ -53,3 +53,10 @@ def test_harm_is_due_at_once_and_a_silence_when_it_has_lasted(ledger):
 
 def test_without_guardrails_nothing_is_marked(ledger):
     assert marks(ledger, HarmEvents(), event("e1", "complaint")) == []
+
+
+def test_steps_are_numbered(ledger):
+    assert ledger.read(read_step) == 0
+    for number in (1, 2):
+        ledger.write_now(raise_step)
+        assert ledger.read(read_step) == number

@@ -14,6 +14,7 @@ from serving.guardrails.counting import HarmCounter
 from serving.guardrails.harm_test import RATIOS
 from serving.guardrails.stops import lift_stop, read_stops
 from serving.policies.arms import arm_of
+from tests.features.erasing import make_erasure
 from tests.serving.guardrails.conftest import ARMS, COMPLAINTS, DAY, HOUR
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
@@ -237,6 +238,25 @@ def test_nothing_stays_of_a_forgotten_customer_but_the_sums(business):
     assert shop.rows("guardrail_events") == shop.rows("guardrail_marks") == []
     shop.count()
     assert shop.tests()["discount"].harmed == 1
+
+
+def test_a_step_that_began_before_an_erasure_brings_nothing_back(business, tmp_path):
+    shop = business(arms=ARMS)
+    names = (f"c{number}" for number in range(99))
+    name = next(one for one in names if arm_of(one, shop.catalog.arms) == "policy")
+    drawn(shop, "discount", customer=name)
+    shop.passes(HOUR)
+    shop.event("complaint", name)
+    newest = shop.counter._draws.newest
+
+    def forgotten_meanwhile(*asked):
+        make_erasure(shop.ledger, tmp_path).forget([name], shop.now)
+        return newest(*asked)
+
+    shop.counter._draws.newest = forgotten_meanwhile
+    assert shop.counter.count(shop.rules, shop.now)
+    assert shop.rows("guardrail_events") == shop.rows("guardrail_marks") == []
+    assert shop.count() == 0
 
 
 def test_two_processes_count_each_event_once(business):

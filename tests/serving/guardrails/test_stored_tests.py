@@ -10,8 +10,6 @@ from serving.guardrails.harm_test import HarmTest
 from serving.guardrails.stored_tests import (
     StoredTests,
     begin_tests,
-    raise_step,
-    read_step,
     read_tests,
     restart_action,
     write_tests,
@@ -79,10 +77,3 @@ def test_a_lifted_action_alone_begins_anew(ledger, rule_of):
     found = read(ledger, rule)
     assert found.actions == both | {"discount": HarmTest()}
     assert found.lifted_us == {"discount": at_us + 3_600_000_000, "call_back": 0}
-
-
-def test_steps_are_numbered(ledger):
-    assert ledger.read(read_step) == 0
-    for number in (1, 2):
-        ledger.write_now(raise_step)
-        assert ledger.read(read_step) == number

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pyarrow.parquet as pq
@@ -9,7 +10,7 @@ import pytest
 
 from features.analytics.upkeep import forgetting as module
 from features.analytics.upkeep.forgetting import forgetting
-from features.analytics.upkeep.kept_state import keeping
+from features.analytics.upkeep.kept_state import keeping, write_state
 from features.analytics.upkeep.recount import recount
 from features.ingest.erasure import Erasure
 from features.ingest.erasure_log import RETRY
@@ -82,6 +83,16 @@ def test_a_refresh_that_began_before_the_erasure_does_not_bring_anybody_back(sho
     shop.refresh(shop.now)
     assert erasure.finish()
     assert named_in_files(shop) == {"c1", "u3"}
+    shop.is_right()
+
+
+def test_a_key_up_to_which_marks_are_taken_is_not_kept(shop, erasure):
+    """As after a refresh that was killed between two of its steps."""
+    stopped = replace(shop.state, after="c2")
+    assert shop.ledger.write_now(lambda c: write_state(c, shop.state, stopped))
+    erasure.forget(["c2"], shop.now)
+    assert erasure.finish()
+    assert shop.state.after == ""
     shop.is_right()
 
 
