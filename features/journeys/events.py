@@ -246,6 +246,11 @@ def is_finite_number(value: object) -> bool:
         return False
 
 
+def is_amount(value: object) -> bool:
+    """Return True for numbers that a property may have: finite, and at most `MAX_NUMBER`."""
+    return is_finite_number(value) and abs(value) <= MAX_NUMBER  # type: ignore[arg-type]
+
+
 def _is_unicode(text: str) -> bool:
     """Return True if a text can be encoded; one with a lone surrogate cannot."""
     try:

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from pydantic_core import from_json
 
 from features.business.domain import Domain
-from features.journeys.events import Event
+from features.journeys.events import Event, is_amount
 from features.journeys.leaving import back_events
 from features.ledger import tables
 from features.ledger.derived_tables import mark_customers, mark_event_days
@@ -164,9 +164,14 @@ def compute_event_days(
 
 
 def margin_of(shares: Mapping[str, float], properties: str) -> float:
-    """Sum the margin of an event, from its properties as JSON."""
+    """Sum the margin of an event, from its properties as JSON.
+
+    A value that no event may have today counts as 0: one of a time when the property was a
+    category, or one that was written past all checks. Else it would spoil the sums of all days.
+    """
     known = from_json(properties)
-    return sum((share * (known.get(name) or 0.0) for name, share in shares.items()), 0.0)
+    amounts = ((share, known.get(name)) for name, share in shares.items())
+    return sum((share * value for share, value in amounts if is_amount(value)), 0.0)
 
 
 def _last_moment(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from pydantic_core import from_json
 
 from features.business.experiment.objective import RemainingValue
 from features.customers.attribute_history import attribute_versions, attributes_at
+from features.journeys.events import is_amount
 from features.ledger import tables
 from features.ledger.statements import Statement
 
@@ -76,4 +76,4 @@ def _number(value: Any) -> float | None:
         number = float(value)
     except (TypeError, ValueError):
         return None
-    return number if isfinite(number) else None
+    return number if is_amount(number) else None

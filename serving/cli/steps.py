@@ -108,7 +108,7 @@ def replay_decisions(
 
 
 def compute_lift(since: datetime | None, until: datetime | None) -> LiftView:
-    """Compare the customers of the policy with those of the control group."""
+    """Compare the arms of the experiment, with what has happened up to now."""
     settings = load_settings()
     domain = open_domain(settings.domain)
     if since and until and since >= until:

@@ -199,7 +199,7 @@ def _write(
     connection: sa.Connection, step: _CountingStep, rules: GuardrailRules, now: datetime
 ) -> None:
     if read_step(connection) != step.number:
-        return  # another process was quicker, or a customer was forgotten; the marks are still there
+        return  # another was quicker, or a customer was forgotten; the marks are still there
     raise_step(connection)
     for rule in rules.rules:
         tests = step.tests[rule.name]

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from features.business.catalog import Catalog
 from features.business.catalog_rules import LEAVING, Arms, Guardrail
 from features.business.domain import Domain, score_of
+from features.journeys.events import is_finite_number
 
 
 class GuardrailRule(NamedTuple):
@@ -56,8 +57,8 @@ class GuardrailRule(NamedTuple):
             return False
         if not self.score or self.guardrail.at_most is None:
             return True
-        given = properties.get(self.score)
-        return isinstance(given, int | float) and given <= self.guardrail.at_most
+        given: Any = properties.get(self.score)
+        return is_finite_number(given) and float(given) <= self.guardrail.at_most
 
 
 class GuardrailRules(NamedTuple):

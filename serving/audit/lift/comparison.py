@@ -109,6 +109,7 @@ def _pair(looks: Looks, pair: tuple[str, str], unit: str) -> PairView:
     one, other = (ARM_NAMES.index(name) for name in pair)
     found = compare_pair(looks, ARM_NAMES, (one, other))
     lift, left = (_difference(each) for each in (found.lift, found.left))
+    fewest = int(looks.moments.n[-1, [one, other]].min())
     return PairView(
         arm=found.arm,
         against=found.against,
@@ -119,7 +120,7 @@ def _pair(looks: Looks, pair: tuple[str, str], unit: str) -> PairView:
         relative_high=known(found.relative.high),
         explained=known(found.explained),
         informative=round(found.informative),
-        verdict=pair_sentence(pair, lift, left, round(found.informative), unit),
+        verdict=pair_sentence(pair, lift, left, round(found.informative), fewest, unit),
         days=_days(found),
     )
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from features.business.domain import Domain
 from serving.contract.lift import ArmView, DifferenceView, PairView, SampleRatio
 from training.evaluation.confidence_sequences import LEAST_INFORMATIVE
+from training.evaluation.cuped import LEAST_CUSTOMERS
 
 # Of the customers of an arm, as sentences say it.
 WITH = {
@@ -21,6 +22,7 @@ def pair_sentence(
     lift: DifferenceView | None,
     left: DifferenceView | None,
     informative: int,
+    fewest: int,
     unit: str,
 ) -> str:
     """Say what a pair of arms shows, by the interval that holds at all looks.
@@ -31,11 +33,13 @@ def pair_sentence(
         Names of the arm, and of the one that it is compared with.
     informative : int
         Customers that carry the variance, in the arm that has fewer.
+    fewest : int
+        Customers of the smaller arm.
     unit : str
         The currency.
     """
     if lift is None:
-        return f"Not enough yet: the arms {pair[0]} and {pair[1]} need at least 2 customers each."
+        return _not_known(pair, fewest)
     if lift.low is None or lift.high is None:
         text = _not_enough(pair, informative)
     elif lift.low <= 0 <= lift.high:
@@ -47,6 +51,13 @@ def pair_sentence(
             f"{WITH[pair[0]].capitalize()} a customer brings {amount} {more} than {WITH[pair[1]]}."
         )
     return " ".join([text, *_leaving(pair, left)])
+
+
+def _not_known(pair: tuple[str, str], fewest: int) -> str:
+    arms = f"the arms {pair[0]} and {pair[1]}"
+    if fewest < LEAST_CUSTOMERS:
+        return f"Not enough yet: {arms} need at least {LEAST_CUSTOMERS} customers each."
+    return f"Not known: in {arms} the value of some customers is not a finite number."
 
 
 def _not_enough(pair: tuple[str, str], informative: int) -> str:

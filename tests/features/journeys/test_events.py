@@ -19,6 +19,7 @@ from features.journeys.events import (
     Event,
     as_utc,
     check_event,
+    is_amount,
     is_finite_number,
     normalize_properties,
     parse_event,
@@ -435,6 +436,11 @@ def test_a_number_can_be_counted_with(value):
 )
 def test_what_has_no_finite_value_cannot_be_counted_with(value):
     assert not is_finite_number(value)
+
+
+def test_an_amount_is_a_number_that_a_property_may_have():
+    values = [-1e15, 0, 1e15, 1.1e15, -(10**400), float("nan"), "1", True]
+    assert [is_amount(value) for value in values] == [True] * 3 + [False] * 5
 
 
 @pytest.mark.parametrize(

@@ -48,7 +48,10 @@ def test_an_attribute_is_that_of_the_day_of_meeting_or_otherwise(ledger):
     assert values(ledger, AGE, {**met, "c2": NOW - 150 * DAY}) == [83.0, 60.0, 5.0, 5.0, 100.0]
 
 
-@pytest.mark.parametrize(("stored", "value"), [("basic", 5.0), ("nan", 5.0), ("-3", 0.0)])
+@pytest.mark.parametrize(
+    ("stored", "value"),
+    [("basic", 5.0), ("nan", 5.0), ("inf", 5.0), ("1e300", 5.0), ("True", 5.0), ("-3", 0.0)],
+)
 def test_what_is_no_number_is_unknown_and_nothing_is_below_0(ledger, stored, value):
     add(ledger, tables.customers, person("c1", age_years=stored))
     assert values(ledger, AGE, {"c1": NOW}) == [value]

@@ -29,8 +29,8 @@ def test_harm_is_an_event_or_a_score_up_to_a_limit(toy_catalog):
     _, named = rules_of(toy_catalog)
     complaints, unhappy = named["complaints"], named["unhappy"]
     assert complaints.is_harm("complaint", {}) and not complaints.is_harm("nps", {"score": 0})
-    scores = [0, 6, 6.5, 10, None, "6"]
-    assert [unhappy.is_harm("nps", {"score": one}) for one in scores] == [True, True, *[False] * 4]
+    scores = [0, 6, 6.5, 10, None, "6", True, float("nan"), float("-inf")]
+    assert [unhappy.is_harm("nps", {"score": one}) for one in scores] == [True, True, *[False] * 7]
     assert not unhappy.is_harm("nps", {})
 
 

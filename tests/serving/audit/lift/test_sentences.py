@@ -34,7 +34,7 @@ def difference(value: float, low: float | None, high: float | None) -> Differenc
     ],
 )
 def test_a_pair_is_told_by_the_bounds_of_all_looks(lift, expected):
-    said = pair_sentence(PAIR, lift, None, 3, "EUR")
+    said = pair_sentence(PAIR, lift, None, 3, 1, "EUR")
     assert expected in said
     uncertain = lift is None or lift.low is None or lift.low <= 0 <= lift.high
     assert said.startswith("Not ") == uncertain
@@ -50,7 +50,7 @@ def test_a_pair_is_told_by_the_bounds_of_all_looks(lift, expected):
     ],
 )
 def test_who_leaves_is_told_if_it_is_certain(left, expected):
-    said = pair_sentence(PAIR, difference(1.0, 0.5, 1.5), left, 50, "EUR")
+    said = pair_sentence(PAIR, difference(1.0, 0.5, 1.5), left, 50, 90, "EUR")
     certain = left is not None and left.low * left.high > 0
     assert said.endswith(expected) if certain else expected not in said
 

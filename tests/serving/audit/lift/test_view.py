@@ -7,10 +7,13 @@ from datetime import timedelta
 
 import numpy as np
 import pytest
+import sqlalchemy as sa
 
 from features.errors import LedgerDown
 from features.identity.keys import KeyNormalizer
 from features.identity.links import link
+from features.ledger import tables
+from features.rewards.reward_steps import RewardRules
 from serving.audit.lift.comparison import ARM_NAMES
 from serving.audit.lift.view import view_lift
 from serving.contract.lift import LiftRequest, LiftView
@@ -20,6 +23,7 @@ from tests.conftest import NOW
 from tests.decided import decided
 from tests.features.rewards.test_reward_steps import happened, with_spend
 from tests.serving.fakes import changed
+from tests.summed import sum_all
 
 DAY = timedelta(days=1)
 CUSTOMERS = [f"c{number}" for number in range(60)]
@@ -56,6 +60,8 @@ class Lived:
 
     def view(self, **period) -> LiftView:
         now = NOW + 2 * timedelta(hours=1)
+        # On a busy machine, a view leaves some of the sums to the background.
+        sum_all(self.ledger, RewardRules.of(self.catalog, self.domain))
         return view_lift(LiftRequest(**period), self.ledger, self.catalog, self.domain, now)
 
     def means(self, first: int = -99, last: int = 0) -> dict[str, tuple[int, float, float]]:
@@ -87,6 +93,14 @@ def test_all_customers_of_an_arm_count_with_all_their_value_and_leaving(lived):
         assert pair.left.value == pytest.approx(left)
     assert found.merged_across_arms == 0 and found.sample_ratio.trusted
     assert LiftView.model_validate_json(found.model_dump_json()) == found
+
+
+def test_an_event_with_an_amount_that_is_no_number_spoils_no_lift(lived):
+    before = lived.view()
+    happened(lived.ledger, lived.domain, "bad", CUSTOMERS[0], NOW, "order")
+    bad = sa.update(tables.events).where(tables.events.c.event_id == "bad")
+    lived.ledger.write_now(lambda c: c.execute(bad.values(properties='{"amount_eur": NaN}')))
+    assert lived.view() == before
 
 
 @pytest.mark.parametrize(("since", "until"), [(-4, None), (None, -7), (-4, -2)])
