@@ -14,8 +14,9 @@ met_customers = sa.Table(
     sa.Column("customer_id", TEXT, primary_key=True),
     sa.Column("met_at", UtcMicros, nullable=False),
 )
-# The sums of each test of a guardrail, as JSON, of one action or (empty) of the policy's arm.
-# `rules`: the fingerprint of the guardrail; another one begins anew.
+# The sums of each test of a guardrail, as JSON. `guardrail`: its name, whether the test is of an
+# action or of the policy's arm, and the fingerprint of its definition (`rules`), with blanks
+# between; each definition has tests of its own. `action_id`: empty in the first row.
 guardrail_tests = sa.Table(
     "guardrail_tests",
     metadata,
@@ -25,8 +26,8 @@ guardrail_tests = sa.Table(
     sa.Column("state", TEXT, nullable=False),
 )
 # Harm that was counted: each decision once in the tests of actions (`unit` is decision), and each
-# customer once in the test of the policy's arm (`unit` is customer). `customer_id`: the customer at
-# that time; the rows of forgotten customers go.
+# customer once in the test of the policy's arm (`unit` is customer). `guardrail`: as in
+# `guardrail_tests`. `customer_id`: the customer at that time; the rows of forgotten customers go.
 guardrail_events = sa.Table(
     "guardrail_events",
     metadata,

@@ -34,7 +34,6 @@ from serving.guardrails.harm_test import HarmTest
 from serving.guardrails.stops import write_stops
 from serving.guardrails.stored_tests import (
     StoredTests,
-    begin_arm_test,
     begin_tests,
     read_tests,
     write_tests,
@@ -187,10 +186,11 @@ def _is_first(
     """Return whether a decision or a customer is counted for the first time, and note it."""
     if any((unit, key) in counted.rows for key in keys):
         return False
-    mine = (_COUNTED.guardrail == rule.name) & (_COUNTED.unit == unit) & among(_COUNTED.key, keys)
+    tests = rule.of_actions if unit == DECISION else rule.of_arm
+    mine = (_COUNTED.guardrail == tests) & (_COUNTED.unit == unit) & among(_COUNTED.key, keys)
     if connection.execute(sa.select(_COUNTED.key).where(mine).limit(1)).first():
         return False
-    row = {"guardrail": rule.name, "unit": unit, "key": keys[0], "customer_id": customer_id}
+    row = {"guardrail": tests, "unit": unit, "key": keys[0], "customer_id": customer_id}
     counted.rows[unit, keys[0]] = row
     return True
 
@@ -203,10 +203,8 @@ def _write(
     raise_step(connection)
     for rule in rules.rules:
         tests = step.tests[rule.name]
-        if tests is None:
+        if tests is None or tests.arm_since_us < 0:
             begin_tests(connection, rule, now)
-        elif tests.arm_since_us < 0:
-            begin_arm_test(connection, rule, tests, now, CUSTOMER)
         elif rule.name in step.counted:
             _write_counted(connection, rule, rules, tests, step.counted[rule.name], now)
     marks = tables.guardrail_marks.c

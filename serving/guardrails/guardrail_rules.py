@@ -13,6 +13,8 @@ from features.business.catalog_rules import LEAVING, Arms, Guardrail
 from features.business.domain import Domain, score_of
 from features.journeys.events import is_finite_number
 
+OF_ACTIONS, OF_ARM = " actions ", " arm "  # of a key, between name and fingerprint
+
 
 class GuardrailRule(NamedTuple):
     """One guardrail.
@@ -26,8 +28,8 @@ class GuardrailRule(NamedTuple):
     silent : timedelta
         The length of a silence that is harm; 0: the event is.
     of_actions, of_arm : str
-        Fingerprints of what the tests of actions, and that of the policy's arm, depend on. With
-        another one a test begins anew.
+        The name with the fingerprint of what the tests of actions, or that of the policy's arm,
+        depend on. Each has tests of its own, under this key.
     policy_share : float
         The share of the policy's arm among the customers of the two arms that are compared.
     """
@@ -118,8 +120,8 @@ def _rule(name: str, guardrail: Guardrail, arms: Arms, domain: Domain) -> Guardr
         event=event,
         score=score or "",
         silent=silent,
-        of_actions=_fingerprint(content),
-        of_arm=_fingerprint([*content, arms.random, arms.nobody, arms.salt]),
+        of_actions=f"{name}{OF_ACTIONS}{_fingerprint(content)}",
+        of_arm=f"{name}{OF_ARM}{_fingerprint([*content, arms.random, arms.nobody, arms.salt])}",
         policy_share=policy / (policy + other),
     )
 

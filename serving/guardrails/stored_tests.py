@@ -1,8 +1,15 @@
 """Stores the tests of guardrails: since when each counts, and its sums.
 
-Each guardrail has a first row, of no action, with the test of the policy's arm. An action has a row
-once harm was counted for it, or once its stop was lifted. Whoever writes raises the number of
-steps (`harm_marks`), so that a step computed from an earlier state is not written over a later one.
+A guardrail may have several definitions: that of before a change, or that of another server on this
+ledger, whose catalogue is another one during a deployment. Each has tests of its own, stored by
+name and fingerprint, so no definition ends the tests of another one, and one that comes back goes
+on. Harm is counted by the definition of the process that comes first. That does not depend on
+which action was drawn, so the tests stay valid, and are slower. The newest `KEPT` definitions stay.
+
+The tests of the actions have a first row, of no action. An action has a row once harm was counted
+for it, or once its stop was lifted. The test of the policy's arm has one row. Whoever writes raises
+the number of steps (`harm_marks`), so a step that was computed from an earlier state is not written
+over a later one.
 """
 
 from __future__ import annotations
@@ -17,10 +24,12 @@ import sqlalchemy as sa
 from pydantic_core import from_json
 
 from features.ledger import tables
-from serving.guardrails.guardrail_rules import GuardrailRule
+from features.ledger.statements import among
+from serving.guardrails.guardrail_rules import OF_ACTIONS, OF_ARM, GuardrailRule
 from serving.guardrails.harm_test import HarmTest
 
-OF_ARM = ""  # in place of an action
+FIRST = ""  # in place of an action: the first row
+KEPT = 5  # definitions of a guardrail
 _TESTS = tables.guardrail_tests.c
 
 
@@ -52,30 +61,27 @@ class StoredTests:
 def read_tests(
     connection: sa.Connection, rules: Iterable[GuardrailRule]
 ) -> dict[str, StoredTests | None]:
-    """Read the tests of guardrails, by name; None: it is new, or was changed, and begins anew.
+    """Read the tests of guardrails, by name; None: they have not begun yet.
 
-    Where only the arms have changed, the test of the policy's arm is new: its time is -1.
+    Where the arms are new, the test of the policy's arm has not begun: its time is -1.
     """
-    stored: dict[str, dict[str, Any]] = {}
-    for row in connection.execute(sa.select(tables.guardrail_tests)):
-        stored.setdefault(row.guardrail, {})[row.action_id] = row
-    return {rule.name: _read(rule, stored.get(rule.name, {})) for rule in rules}
+    keys = [key for rule in rules for key in (rule.of_actions, rule.of_arm)]
+    mine = sa.select(tables.guardrail_tests).where(among(_TESTS.guardrail, keys))
+    stored: dict[str, dict[str, Any]] = {key: {} for key in keys}
+    for row in connection.execute(mine):
+        stored[row.guardrail][row.action_id] = from_json(row.state)
+    return {rule.name: _read(stored[rule.of_actions], stored[rule.of_arm]) for rule in rules}
 
 
-def _read(rule: GuardrailRule, rows: Mapping[str, Any]) -> StoredTests | None:
-    first = rows.get(OF_ARM)
-    if first is None:
+def _read(of_actions: Mapping[str, Any], of_arm: Mapping[str, Any]) -> StoredTests | None:
+    if FIRST not in of_actions:
         return None
-    of_actions, _, of_arm = first.rules.partition(" ")
-    if of_actions != rule.of_actions:
-        return None
-    kept = from_json(first.state)
-    found = StoredTests(kept["since_us"], kept["arm_since_us"], HarmTest.from_json(kept["test"]))
-    if of_arm != rule.of_arm:
-        found.arm, found.arm_since_us = HarmTest(), -1
-    for name, row in rows.items():
-        if name != OF_ARM:
-            kept = from_json(row.state)
+    found = StoredTests(of_actions[FIRST]["since_us"], -1)
+    if FIRST in of_arm:
+        found.arm_since_us = of_arm[FIRST]["since_us"]
+        found.arm = HarmTest.from_json(of_arm[FIRST]["test"])
+    for name, kept in of_actions.items():
+        if name != FIRST:
             found.actions[name] = HarmTest.from_json(kept["test"])
             found.lifted_us[name] = kept["lifted_us"]
     return found
@@ -84,51 +90,56 @@ def _read(rule: GuardrailRule, rows: Mapping[str, Any]) -> StoredTests | None:
 def write_tests(
     connection: sa.Connection, rule: GuardrailRule, tests: StoredTests, changed: Iterable[str]
 ) -> None:
-    """Write the first row of a guardrail, and those of the actions that have changed."""
-    first = {
-        "since_us": tests.since_us,
-        "arm_since_us": tests.arm_since_us,
-        "test": tests.arm.to_json(),
-    }
-    states = {OF_ARM: first} | {
-        name: {"lifted_us": tests.lifted_us.get(name, 0), "test": tests.actions[name].to_json()}
+    """Write the test of the policy's arm, and those of the actions that have changed."""
+    arm = {"since_us": tests.arm_since_us, "test": tests.arm.to_json()}
+    actions = [
+        _row(rule.of_actions, name, _state(tests.actions[name], tests.lifted_us.get(name, 0)))
         for name in changed
-    }
-    rows = [
-        {
-            "guardrail": rule.name,
-            "action_id": name,
-            "rules": f"{rule.of_actions} {rule.of_arm}",
-            "state": json.dumps(state),
-        }
-        for name, state in states.items()
     ]
-    tables.upsert(connection, tables.guardrail_tests, rows)
+    tables.upsert(connection, tables.guardrail_tests, [_row(rule.of_arm, FIRST, arm), *actions])
 
 
 def begin_tests(connection: sa.Connection, rule: GuardrailRule, now: datetime) -> None:
-    """Begin the tests of a guardrail anew: what was counted by other rules is forgotten."""
+    """Begin the tests of a guardrail that have not begun yet, and forget its oldest definitions."""
+    since = {"since_us": tables.micros(now)}
+    first = _row(rule.of_actions, FIRST, since)
+    if tables.insert_new(connection, tables.guardrail_tests, [first]):
+        _forget_oldest(connection, f"{rule.name}{OF_ACTIONS}")
+    first = _row(rule.of_arm, FIRST, {**since, "test": HarmTest().to_json()})
+    if tables.insert_new(connection, tables.guardrail_tests, [first]):
+        _forget_oldest(connection, f"{rule.name}{OF_ARM}")
+
+
+def _forget_oldest(connection: sa.Connection, definitions: str) -> None:
+    since = {key: state["since_us"] for key, state in _definitions(connection, definitions)}
+    oldest = sorted(since, key=lambda key: since[key])[:-KEPT]
     for table in (tables.guardrail_tests, tables.guardrail_events):
-        connection.execute(sa.delete(table).where(table.c.guardrail == rule.name))
-    at_us = tables.micros(now)
-    write_tests(connection, rule, StoredTests(at_us, at_us), ())
+        connection.execute(sa.delete(table).where(among(table.c.guardrail, oldest)))
 
 
-def begin_arm_test(
-    connection: sa.Connection, rule: GuardrailRule, tests: StoredTests, now: datetime, unit: str
-) -> None:
-    """Begin the test of the policy's arm anew, as its customers are others now."""
-    events = tables.guardrail_events.c
-    mine = (events.guardrail == rule.name) & (events.unit == unit)
-    connection.execute(sa.delete(tables.guardrail_events).where(mine))
-    tests.arm, tests.arm_since_us = HarmTest(), tables.micros(now)
-    write_tests(connection, rule, tests, ())
+def _definitions(connection: sa.Connection, begin: str) -> list[tuple[str, Any]]:
+    """Read the key and the first state of each definition whose key has some beginning."""
+    mine = _TESTS.guardrail.startswith(begin, autoescape=True) & (_TESTS.action_id == FIRST)
+    rows = connection.execute(sa.select(_TESTS.guardrail, _TESTS.state).where(mine))
+    return [(row.guardrail, from_json(row.state)) for row in rows]
 
 
 def restart_action(connection: sa.Connection, guardrail: str, action_id: str, at: datetime) -> None:
-    """Begin the test of an action anew, with the decisions from a time on."""
-    state = {"lifted_us": tables.micros(at), "test": HarmTest().to_json()}
-    mine = (_TESTS.guardrail == guardrail) & (_TESTS.action_id == action_id)
-    connection.execute(
-        sa.update(tables.guardrail_tests).where(mine).values(state=json.dumps(state))
-    )
+    """Begin the tests of an action anew, with the decisions from a time on."""
+    state = _state(HarmTest(), tables.micros(at))
+    keys = [key for key, _ in _definitions(connection, f"{guardrail}{OF_ACTIONS}")]
+    rows = [_row(key, action_id, state) for key in keys]
+    tables.upsert(connection, tables.guardrail_tests, rows)
+
+
+def _state(test: HarmTest, lifted_us: int) -> dict[str, Any]:
+    return {"lifted_us": lifted_us, "test": test.to_json()}
+
+
+def _row(key: str, action_id: str, state: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        "guardrail": key,
+        "action_id": action_id,
+        "rules": key.rpartition(" ")[2],
+        "state": json.dumps(state),
+    }

@@ -362,7 +362,55 @@ def test_a_changed_guardrail_begins_anew(business, change, begins):
     shop.use({"complaints": COMPLAINTS["complaints"] | change})
     shop.count()
     assert (shop.tests() == {}) == begins
-    assert (shop.rows("guardrail_events") == []) == begins
+    harm(shop, "c1")  # after a decision of before the change
+    assert (shop.tests() == {}) == begins
+    drawn(shop, "discount")
+    harm(shop, "c1")
+    assert shop.tests()["discount"].harmed == (1 if begins else 2)
+
+
+def harm(shop, customer):
+    """A complaint of now that is counted by the guardrails of now."""
+    shop.passes(HOUR)
+    shop.event("complaint", customer)
+    shop.count()
+
+
+def test_servers_with_other_guardrails_do_not_begin_each_others_tests_anew(business):
+    shop = business()
+    old, new = COMPLAINTS, {"complaints": COMPLAINTS["complaints"] | {"limit": 2.0}}
+    servers = [(old, shop.rules, HarmCounter(shop.ledger))]
+    shop.use(new)
+    servers.append((new, shop.rules, HarmCounter(shop.ledger)))
+    for turn in range(5):
+        guardrails, shop.rules, shop.counter = servers[turn % 2]
+        shop.count()
+        drawn(shop, "discount", customer=f"c{turn}")
+        harm(shop, f"c{turn}")
+    found = []
+    for guardrails, *_ in servers:
+        shop.use(guardrails)
+        found.append(shop.tests()["discount"].harmed)
+    assert found == [3, 2]  # each complaint once, by the server that came first
+
+
+def test_servers_with_other_arms_keep_both_tests_of_the_arm(business):
+    shop = business(arms=ARMS)
+    arms = [ARMS, {"random": 0.2, "nobody": 0.1}]
+    names = [f"p{n}" for n in range(200)]
+    for one in arms:
+        shop.use(COMPLAINTS, arms=one)
+        names = [name for name in names if arm_of(name, shop.catalog.arms) == "policy"]
+    for turn in range(3):
+        shop.use(COMPLAINTS, arms=arms[turn % 2])
+        shop.count()
+        shop.decide(names[turn])
+        harm(shop, names[turn])
+    found = []
+    for one in arms:
+        shop.use(COMPLAINTS, arms=one)
+        found.append(arm_test(shop).harmed)
+    assert found == [2, 1]
 
 
 def arm_test(shop):
@@ -412,7 +460,9 @@ def test_other_arms_begin_the_test_of_the_arm_anew_and_no_other(business):
     shop.use(COMPLAINTS, arms={"random": 0.2, "nobody": 0.1})
     shop.count()
     assert (arm_test(shop).harmed, shop.tests()["discount"].harmed) == (0, 1)
-    assert [row.unit for row in shop.rows("guardrail_events")] == ["decision"]
+    drawn(shop, "discount", customer=name)
+    harm(shop, name)  # counted before, but not by the new test
+    assert (arm_test(shop).harmed, shop.tests()["discount"].harmed) == (1, 2)
 
 
 def test_merged_customers_count_once_in_the_test_of_the_arm(business):
