@@ -26,11 +26,12 @@ import sqlalchemy as sa
 from features.ledger import tables
 from features.ledger.ledger import Ledger
 from features.ledger.statements import among
-from features.outcomes.harm_marks import SILENCE, raise_step, read_step
+from features.outcomes.harm_marks import EVENT, SILENCE, raise_step, read_step
 from serving.guardrails.drawn_actions import Draw, DrawReader, Toss, tosses
 from serving.guardrails.due_harm import Harm, harm_of, mark_again
 from serving.guardrails.guardrail_rules import GuardrailRule, GuardrailRules
 from serving.guardrails.harm_test import HarmTest
+from serving.guardrails.set_aside import caught, read_set_aside, set_aside, try_again
 from serving.guardrails.stops import write_stops
 from serving.guardrails.stored_tests import (
     StoredTests,
@@ -71,6 +72,7 @@ class _CountingStep:
     marks: Sequence[Any]
     tests: dict[str, StoredTests | None]
     counted: dict[str, _HarmOfStep] = field(default_factory=dict)
+    aside: list[Any] = field(default_factory=list)  # marks whose harm cannot be counted
 
 
 class HarmCounter:
@@ -80,6 +82,7 @@ class HarmCounter:
         self._ledger = ledger
         self._draws = DrawReader()
         self._begun: GuardrailRules | None = None  # the rules by which all tests have begun
+        self._tried_again = False  # what was set aside, since the start
 
     def count(self, rules: GuardrailRules, now: datetime, size: int = STEP) -> bool:
         """Do one step.
@@ -96,6 +99,9 @@ class HarmCounter:
         bool
             True if there was something to do, and so there may be more.
         """
+        if not self._tried_again and self._ledger.read(read_set_aside)[0]:
+            self._ledger.write_now(try_again)
+        self._tried_again = True
         step = self._ledger.read(lambda connection: self._computed(connection, rules, now, size))
         if step is None:
             return False
@@ -106,7 +112,9 @@ class HarmCounter:
         self, connection: sa.Connection, rules: GuardrailRules, now: datetime, size: int
     ) -> _CountingStep | None:
         marks = tables.guardrail_marks.c
-        due = sa.select(tables.guardrail_marks).where(marks.due_at <= now)
+        due = sa.select(tables.guardrail_marks).where(
+            marks.due_at <= now, marks.kind.in_((EVENT, SILENCE))
+        )
         some = connection.execute(due.order_by(marks.due_at, marks.kind, marks.key).limit(size))
         found = some.all()
         if not found and self._begun is rules:
@@ -120,12 +128,14 @@ class HarmCounter:
         if not found:
             return None
         for mark in step.marks:
-            for rule, harm in harm_of(connection, mark, rules, now):
-                tests_of = tests[rule.name]
-                assert tests_of is not None
-                counted = step.counted.setdefault(rule.name, _HarmOfStep())
-                self._count_draw(connection, rule, harm, tests_of, counted)
-                _count_customer(connection, rule, rules, harm, tests_of, counted)
+            with caught(mark, step.aside):
+                for rule, harm in harm_of(connection, mark, rules, now):
+                    tests_of = tests[rule.name]
+                    assert tests_of is not None
+                    counted = step.counted.setdefault(rule.name, _HarmOfStep())
+                    with caught(mark, step.aside):
+                        self._count_draw(connection, rule, harm, tests_of, counted)
+                    _count_customer(connection, rule, rules, harm, tests_of, counted)
         return step
 
     def _count_draw(
@@ -142,9 +152,10 @@ class HarmCounter:
         )
         if draw is None or tables.micros(draw.decided_at) < tests.since_us:
             return
+        told = tosses(draw, against)
         if not _is_first(connection, rule, DECISION, [draw.decision_id], harm.keys[0], counted):
             return
-        for toss in tosses(draw, against):
+        for toss in told:
             if _counts(draw, toss, tests):
                 counted.tosses.setdefault(toss.action_id, []).append(toss)
 
@@ -214,6 +225,7 @@ def _write(
         if mark.kind == SILENCE:
             again = list(mark_again(connection, mark, rules, now))
             tables.insert_new(connection, tables.guardrail_marks, again)
+    set_aside(connection, step.aside)
 
 
 def _write_counted(

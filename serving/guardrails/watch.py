@@ -11,6 +11,7 @@ from features.ledger.ledger import Ledger
 from serving.contract.guardrails import GuardrailView
 from serving.guardrails.counting import HarmCounter
 from serving.guardrails.guardrail_rules import GuardrailRules
+from serving.guardrails.set_aside import harm_set_aside_sentence, read_set_aside
 from serving.guardrails.stops import read_stops
 from serving.guardrails.views import guardrail_views, warning_text
 from serving.policies.stopped_actions import Stops
@@ -25,6 +26,8 @@ class GuardrailWatch:
         The actions that are switched off, as they were read last.
     warnings : list of str
         A sentence for each guardrail that the policy as a whole exceeds.
+    problem : str
+        A sentence about harm that is set aside; empty if there is none.
     """
 
     def __init__(self, ledger: Ledger, domain: Domain) -> None:
@@ -34,6 +37,7 @@ class GuardrailWatch:
         self._rules: tuple[Catalog, GuardrailRules] | None = None
         self.stops: Stops = {}
         self.warnings: list[str] = []
+        self.problem = ""
 
     def refresh(self) -> Stops:
         """Read the stops of now."""
@@ -54,11 +58,12 @@ class GuardrailWatch:
         The test of the policy's arm has the action ``policy``.
         """
         if not catalog.guardrails:
-            self.warnings = []
+            self.warnings, self.problem = [], ""
             return {}
         views = self._ledger.read(
             lambda connection: guardrail_views(connection, catalog, self._domain)
         )
+        self.problem = harm_set_aside_sentence(*self._ledger.read(read_set_aside))
         self.warnings = [
             warning_text(one.name, one.against)
             for one in views

@@ -53,7 +53,7 @@ class StepSize:
         bool
             True if its only decision is to be set aside; False to try again.
         """
-        if not _is_of_the_step(error) or not decisions:
+        if not may_be_of_a_decision(error) or not decisions:
             return False
         self._failures += 1
         if self._failures >= TRIES:
@@ -72,7 +72,7 @@ class StepSize:
             self._given_up = 0
 
 
-def _is_of_the_step(error: Exception) -> bool:
+def may_be_of_a_decision(error: Exception) -> bool:
     """Return whether a failure may be that of a decision, and not one of the database or disk."""
     elsewhere = (
         LedgerDown,

@@ -165,6 +165,7 @@ class BackgroundTasks:
         """One sentence for each part that is missing or broken."""
         parts = self._components
         found = (parts.catalog_file.problem, self._learner.problem, *self._learning)
+        found = (*found, parts.guardrails.problem)
         problems = [one for one in found if one]
         for name, why in parts.erasure.problems.items():
             problems.append(f"erasure: {name} {why}, so forgotten customers may still be in it")

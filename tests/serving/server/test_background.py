@@ -124,6 +124,12 @@ def test_a_server_without_a_feature_store_is_ready_and_names_what_is_missing(ser
     assert any("the store could not be opened (OSError)" in one for one in answer["degraded"])
 
 
+def test_readyz_tells_harm_that_guardrails_could_not_count(server):
+    server.components.guardrails.problem = "guardrails: the harm of 1 event is set aside"
+    _, answer = server.tasks.readiness()
+    assert "guardrails: the harm of 1 event is set aside" in answer["degraded"]
+
+
 def test_rewards_are_summed_and_again_by_an_edited_catalogue(server, monkeypatch):
     monkeypatch.setattr(background, "REWARDS_EVERY_S", 0.001)
     ledger = server.components.ledger
