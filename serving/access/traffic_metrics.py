@@ -127,11 +127,10 @@ async def answer_metrics(connection: Connection, send: Send) -> None:
 
 def _latest() -> bytes:
     registry = CollectorRegistry()
-    folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR", "")
-    if os.path.isdir(folder):
-        _forget_killed(Path(folder))
-        MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-    else:  # a process alone, without a folder that it shares with others
+    try:
+        workers = MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+        _forget_killed(Path(workers._path))
+    except ValueError:  # a process alone, without a folder that it shares with others
         registry = REGISTRY
     return generate_latest(_Told(registry))
 

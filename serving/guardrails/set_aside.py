@@ -75,8 +75,8 @@ def harm_set_aside_sentence(count: int, some: Sequence[str]) -> str:
     if not count:
         return ""
     more = ", ..." if count > len(some) else ""
-    of = "1 event or silence is" if count == 1 else f"{count:,} events and silences are"
+    of = "1 event or silence" if count == 1 else f"{count:,} events and silences"
     return (
-        f"guardrails: the harm of {of} set aside and not counted: {', '.join(some)}{more}; see "
+        f"guardrails: the harm of {of} is set aside and not counted: {', '.join(some)}{more}; see "
         "the log; tried again when the server starts"
     )
