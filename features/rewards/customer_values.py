@@ -81,7 +81,7 @@ class CustomerValues:
     before : shape (n_customers,)
         The margin of the `BEFORE_DAYS` days before a customer was met; 0 for a new one.
     gone_before : shape (n_customers,)
-        Whether a customer had left before it was met.
+        Whether a customer had left before its first day that counts.
     remaining : shape (n_customers,)
         The value that a customer who leaves takes along, as known when the customer was met.
     arms_logged : shape (n_customers,)
@@ -153,18 +153,32 @@ def customer_values(
     Parameters
     ----------
     since, until : aware
-        The days that count, from that of ``since`` on, and up to that of the last moment before
-        ``until``; None: no limit. They limit the days and never the customers, as those who still
-        come in a later period are no random part of their arm.
+        The days that count (`counted_days`); None: no limit. They limit the days and never the
+        customers, as those who still come in a later period are no random part of their arm.
     kept
         Rows that were read before; None: all rows are read.
     """
-    first = EVER_DAY if since is None else tables.micros(since) // DAY_US
-    end_us = tables.micros(now) + 1
-    if until is not None:
-        end_us = min(end_us, tables.micros(until))
-    days = first, (end_us - 1) // DAY_US
+    days = counted_days(catalog.clock.of_business, now, since, until)
     return ledger.read(lambda c: _read(c, domain, catalog, tables.micros(now), days, kept))
+
+
+def counted_days(
+    zone: tzinfo, now: datetime, since: datetime | None = None, until: datetime | None = None
+) -> tuple[int, int]:
+    """Return the first and the last day that count, in days since 1970.
+
+    Values have days of UTC, and periods begin and end at midnight of the business. So a period has
+    the days of UTC with the dates of the business, from that of ``since`` on, up to that of the
+    last moment before ``until``.
+
+    Parameters
+    ----------
+    zone
+        The clock of the business.
+    """
+    first = EVER_DAY if since is None else day_at(tables.micros(since), zone)
+    last = tables.micros(now) // DAY_US
+    return first, last if until is None else min(last, day_at(tables.micros(until) - 1, zone))
 
 
 def _read(
@@ -184,6 +198,7 @@ def _read(
     owner, events = _unpacked(event_rows, index, EVENT_ROW)
     past = events["day"] < met_day[owner]
     recent = past & (events["day"] >= met_day[owner] - BEFORE_DAYS)
+    former = past | (events["day"] < days[0])
     counts = ~past & _within(events["day"], days)
     shown_to, shown = _unpacked(shown_rows, index, ROW_TYPE)
     since_met = shown["day"] >= _days_at(met_us, catalog.clock.of_business)[shown_to]
@@ -194,7 +209,7 @@ def _read(
         customers,
         met_day,
         _sums(owner[recent], events["value"][recent], len(met)),
-        _sums(owner[past], events["left"][past], len(met)) > 0,
+        _sums(owner[former], events["left"][former], len(met)) > 0,
         remaining_values(connection, domain.objective.remaining_value, index, met_us),
         _arms_logged(shown_to[since_met], shown["arm"][since_met], len(met)),
         _merged(

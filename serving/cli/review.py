@@ -141,7 +141,8 @@ def lift(
     All customers of an arm count from the day on which they were first met, with all their value
     and their leaving (intention to treat). The interval "at any time" holds at all looks together;
     that of one planned look, on a day that was fixed beforehand. --since and --until limit the
-    days that count, in whole days of UTC, and never the customers.
+    days that count, in whole days, and never the customers. Who had left before has not left
+    again, so the lift of all days is the one to judge by.
 
     Example: nba lift --since 2026-11-01
     """

@@ -17,7 +17,10 @@ from serving.contract.requests import Request
 
 
 class LiftRequest(Request):
-    """A period whose days count; without it, all days count. It limits no customers."""
+    """A period whose days count; without it, all days count. It limits no customers.
+
+    The days are those of UTC with the dates of the period on the clock of the business.
+    """
 
     since: UtcTime | None = Field(None, examples=["2026-11-01T00:00:00Z"])
     until: UtcTime | None = None
@@ -43,7 +46,7 @@ class ArmView(BaseModel):
     margin: float | None
     cost: float | None
     lost: float | None
-    left: float | None  # share of the customers who left (in the period) and are not back
+    left: float | None  # share who left (in the period, if there is one) and are not back
 
 
 class DifferenceView(BaseModel):

@@ -24,11 +24,15 @@ EPOCH = date(1970, 1, 1)
 
 @dataclass(frozen=True)
 class Comparison:
-    """The arms with customers or a share, their pairs, and the check of their sizes."""
+    """The arms with customers or a share, their pairs, and the check of their sizes.
+
+    ``left_before``: of a period, the share of the customers of each arm who had left before it.
+    """
 
     arms: list[ArmView]
     pairs: list[PairView]
     sample_ratio: SampleRatio
+    left_before: dict[str, float]
 
 
 def shares_of(arms: Arms) -> dict[str, float]:
@@ -68,7 +72,15 @@ def compare_arms(
         for one, other in PAIRS
         if looks and shares[one] and shares[other]
     ]
-    return Comparison(views, pairs, _sample_ratio([view.customers for view in views], shares))
+    ratio = _sample_ratio([view.customers for view in views], shares)
+    before = {} if first_day is None else _left_before(values, arm, last_day)
+    return Comparison(views, pairs, ratio, before)
+
+
+def _left_before(values: CustomerValues, arm: Ints, last_day: int) -> dict[str, float]:
+    met = values.met_day <= last_day
+    gone = {name: values.gone_before[met & (arm == code)] for code, name in enumerate(ARM_NAMES)}
+    return {name: float(some.mean()) for name, some in gone.items() if len(some)}
 
 
 def _arms(

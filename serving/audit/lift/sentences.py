@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from features.business.domain import Domain
 from serving.contract.lift import ArmView, DifferenceView, PairView, SampleRatio
@@ -95,6 +95,23 @@ def _leaving(pair: tuple[str, str], left: DifferenceView | None) -> Iterator[str
     yield (f"{100 * abs(left.value):.1f} in 100 customers {more} leave ({low:.1f} to {high:.1f}).")
 
 
+def left_before_sentence(shares: Mapping[str, float]) -> Iterator[str]:
+    """Say how many had left before a period, as that may make an arm look better in it.
+
+    Parameters
+    ----------
+    shares
+        Of the customers of each arm; without a period there are none.
+    """
+    if not any(shares.values()):
+        return
+    told = ", ".join(f"{100 * share:.1f} % of {name}" for name, share in shares.items())
+    yield (
+        f"Before this period had left: {told}. They count with what they bring now, and have not "
+        "left again. So an arm that has lost more may look better; the lift of all days tells."
+    )
+
+
 def verdict(arms: Sequence[ArmView], pairs: Sequence[PairView], ratio: SampleRatio) -> str:
     """Say the result of an experiment: that of its first pair, if the arms can be trusted."""
     total = sum(arm.customers for arm in arms)
@@ -109,6 +126,8 @@ def verdict(arms: Sequence[ArmView], pairs: Sequence[PairView], ratio: SampleRat
             f"Do not trust the lift: the arms are not as large as the catalogue says: {sizes}. "
             "Were shares or salt changed, or does a channel ask for some of the customers only?"
         )
+    if not pairs and any(arm.share for arm in arms[1:]):
+        return "Not enough yet: no day of the period has come."
     if not pairs:
         return "There is nothing to compare with: the arms random and nobody have a share of 0."
     return pairs[0].verdict

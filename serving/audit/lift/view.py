@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import datetime
 
 import numpy as np
 
@@ -13,19 +13,21 @@ from features.business.domain import Domain
 from features.clock import monotonic_s
 from features.errors import LedgerDown
 from features.ledger.ledger import Ledger
-from features.ledger.tables import micros
-from features.rewards.customer_values import CustomerValues, KeptValues, customer_values
-from features.rewards.decision_rewards import DAY_US
+from features.rewards.customer_values import (
+    CustomerValues,
+    KeptValues,
+    counted_days,
+    customer_values,
+)
 from features.rewards.reward_steps import RewardRules, sum_rewards
 from serving.audit.lift.comparison import ARM_NAMES, compare_arms
 from serving.audit.lift.credited import view_credited_lift
-from serving.audit.lift.sentences import objective_sentence, verdict
+from serving.audit.lift.sentences import left_before_sentence, objective_sentence, verdict
 from serving.contract.lift import LiftRequest, LiftView
 from serving.policies.arms import arm_of
 
 # Before a lift is read, so many steps sum what came since the last one, for so long at most.
 MAX_STEPS, STEPS_WITHIN_S = 16, 0.1
-MOMENT = timedelta(microseconds=1)
 
 
 def sum_before_lift(
@@ -67,10 +69,10 @@ def view_lift(
     shown = kept.shown if kept else None
     credited = view_credited_lift(request, ledger, catalog, domain.currency, now, shown)
     values = customer_values(ledger, domain, catalog, now, request.since, request.until, kept)
-    until = min(now, request.until - MOMENT) if request.until else now
-    first_day = _day(request.since) if request.since else None
+    days = counted_days(catalog.clock.of_business, now, request.since, request.until)
+    first_day = days[0] if request.since else None
     arm = np.array([ARM_NAMES.index(arm_of(key, catalog.arms)) for key in values.customers], int)
-    found = compare_arms(values, arm, catalog.arms, domain.currency.upper(), _day(until), first_day)
+    found = compare_arms(values, arm, catalog.arms, domain.currency.upper(), days[1], first_day)
     return LiftView(
         currency=domain.currency,
         objective=objective_sentence(domain),
@@ -80,17 +82,18 @@ def view_lift(
         sample_ratio=found.sample_ratio,
         merged_across_arms=values.merged_across_arms,
         verdict=verdict(found.arms, found.pairs, found.sample_ratio),
-        remarks=[*warnings, *_remarks(values, domain)],
+        remarks=[
+            *warnings,
+            *left_before_sentence(found.left_before),
+            *_remarks(values, domain, catalog.clock.zone),
+        ],
         credited=credited,
     )
 
 
-def _day(moment: datetime) -> int:
-    """Days since 1970 (UTC)."""
-    return int(micros(moment) // DAY_US)
-
-
-def _remarks(values: CustomerValues, domain: Domain) -> Iterator[str]:
+def _remarks(values: CustomerValues, domain: Domain, zone: str) -> Iterator[str]:
+    if zone != "UTC":
+        yield f"Values count by days of UTC, and credited rewards by days of {zone}."
     if values.merged_across_arms:
         yield (
             f"{values.merged_across_arms:,} customers have decisions of several arms: they were "

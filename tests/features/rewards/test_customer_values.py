@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, date, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
 
 from features.ledger import tables
-from features.rewards.customer_values import customer_values
+from features.rewards.customer_values import counted_days, customer_values
 from features.rewards.decision_rewards import DAY_US
 from features.rewards.reward_rows import ARMS
 from features.rewards.reward_steps import RewardRules
@@ -63,6 +64,30 @@ def test_since_and_until_limit_the_days_and_not_the_customers(ledger, toy_catalo
     found = customer_values(ledger, domain, toy_catalog, NOW, since=NOW - 3 * DAY, until=NOW - DAY)
     assert found.customers == ["c1", "c2"]
     assert list(found.days.day - TODAY) == [-3, -2, -1]
+
+
+@pytest.mark.parametrize("zone", ["America/New_York", "Europe/Rome", "Pacific/Auckland"])
+def test_a_period_has_the_days_with_the_dates_of_the_business(zone):
+    clock = ZoneInfo(zone)
+    now = datetime(2026, 11, 22, 12, tzinfo=UTC)
+    since, until = (datetime(2026, 11, day, tzinfo=clock) for day in (3, 10))
+    day = date(2026, 11, 3).toordinal() - date(1970, 1, 1).toordinal()
+    assert counted_days(clock, now, since, until) == (day, day + 6)
+    assert counted_days(clock, now, since)[1] == day + 19
+    assert counted_days(clock, now, until=now + 9 * DAY)[1] == day + 19
+
+
+def test_who_left_before_a_period_and_who_before_it_was_met_is_told(
+    ledger, toy_catalog, toy_domain
+):
+    domain = with_spend(toy_domain, churn={"event": "visit", "when": "happens", "back": "order"})
+    for customer_id, day in (("c1", -5), ("c2", -12), ("c3", -2)):
+        decided(ledger, f"d{customer_id}", NOW - 10 * DAY, {}, customer_id=customer_id)
+        happened(ledger, domain, f"e{customer_id}", customer_id, NOW + day * DAY, "visit")
+    sum_all(ledger, RewardRules.of(toy_catalog, domain))
+    for since, gone in ((None, [False, True, False]), (NOW - 3 * DAY, [True, True, False])):
+        found = customer_values(ledger, domain, toy_catalog, NOW, since)
+        assert list(found.gone_before) == gone
 
 
 def test_customers_with_decisions_of_several_arms_are_counted(ledger, toy_catalog, toy_domain):

@@ -96,6 +96,8 @@ def test_who_had_left_before_a_period_has_not_left_in_it():
     assert compared(values, arm).arms[0].left == pytest.approx(0.25)
     found = compared(values, arm, first_day=FIRST + 1)
     assert found.arms[0].left == 0.0 and found.pairs[0].left.value == 0.0
+    assert found.left_before == {"policy": 0.25, "random": 0.0, "nobody": 0.0}
+    assert compared(values, arm).left_before == {}
     assert [view.customers for view in found.arms] == [400, 300, 300]
 
 

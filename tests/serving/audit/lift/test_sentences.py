@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from serving.audit.lift.sentences import objective_sentence, pair_sentence, verdict
+from serving.audit.lift.sentences import (
+    left_before_sentence,
+    objective_sentence,
+    pair_sentence,
+    verdict,
+)
 from serving.contract.lift import ArmView, DifferenceView, PairView, SampleRatio
 from tests.features.rewards.test_reward_steps import with_spend
 
@@ -55,9 +60,15 @@ def test_who_leaves_is_told_if_it_is_certain(left, expected):
     assert said.endswith(expected) if certain else expected not in said
 
 
-def arm(name: str, customers: int) -> ArmView:
+def test_who_had_left_before_a_period_is_told_by_arm():
+    [said] = left_before_sentence({"policy": 0.25, "nobody": 0.0})
+    assert said.startswith("Before this period had left: 25.0 % of policy, 0.0 % of nobody. ")
+    assert not [*left_before_sentence({})] and not [*left_before_sentence({"policy": 0.0})]
+
+
+def arm(name: str, customers: int, share: float = 0.5) -> ArmView:
     none = dict.fromkeys(("value", "margin", "cost", "lost", "left"))
-    return ArmView(arm=name, share=0.5, customers=customers, **none)
+    return ArmView(arm=name, share=share, customers=customers, **none)
 
 
 def pair(said: str) -> PairView:
@@ -76,7 +87,9 @@ def test_arms_of_wrong_sizes_are_told_instead_of_any_lift():
     assert said.startswith("Do not trust the lift: ")
     assert "nobody 10 (10.0%, planned 50.0%)" in said and "It is good." not in said
     assert verdict(arms, [pair("It is good.")], ratio(True)) == "It is good."
-    assert verdict(arms, [], ratio(True)).startswith("There is nothing to compare with")
+    assert verdict(arms, [], ratio(True)) == "Not enough yet: no day of the period has come."
+    alone = [arm("policy", 90, 1.0), arm("nobody", 0, 0.0)]
+    assert verdict(alone, [], ratio(True)).startswith("There is nothing to compare with")
     assert verdict([arm("policy", 0)], [], ratio(True)).startswith("Not enough yet: ")
 
 

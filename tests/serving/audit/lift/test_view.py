@@ -113,6 +113,17 @@ def test_a_period_limits_the_days_that_count_and_no_customers(lived, since, unti
         assert (view.customers, view.value, view.left) == pytest.approx(expected[view.arm])
 
 
+def test_a_period_tells_who_had_left_before_it_and_which_days_count(lived):
+    tomorrow = lived.view(since=NOW + DAY)
+    gone = ", ".join(f"{100 * lived.means()[arm][2]:.1f} % of {arm}" for arm in ARM_NAMES)
+    assert tomorrow.remarks[0].startswith(f"Before this period had left: {gone}.")
+    assert tomorrow.verdict == "Not enough yet: no day of the period has come."
+    assert not any("period" in said or "UTC" in said for said in lived.view().remarks)
+    lived.catalog = changed(lived.catalog, clock={"zone": "Europe/Rome"})
+    said = "Values count by days of UTC, and credited rewards by days of Europe/Rome."
+    assert said in lived.view().remarks
+
+
 def test_who_was_merged_across_arms_is_in_the_arm_of_the_id_that_stayed_and_is_counted(lived):
     before = lived.view()
     keys = [next(key for key in CUSTOMERS if lived.arm[key] == arm) for arm in ("policy", "random")]

@@ -49,10 +49,10 @@ def test_the_verdict_stands_above_what_was_credited(capsys):
 
 
 def test_arms_and_pairs_are_printed_with_both_intervals(capsys, monkeypatch):
-    monkeypatch.setattr(terminal.out, "_width", 200)
+    monkeypatch.setattr(terminal.out, "_width", 80)
     lift = DifferenceView(
-        value=-6.4,
-        low=-8.25,
+        value=-106.4,
+        low=-108.25,
         high=-4.5,
         planned_low=-7.5,
         planned_high=-5.25,
@@ -94,12 +94,26 @@ def test_arms_and_pairs_are_printed_with_both_intervals(capsys, monkeypatch):
     changes = {"arms": arms, "pairs": pairs, "sample_ratio": ratio, "verdict": "First."}
     print_lift(VIEW.model_copy(update=changes))
     shown = capsys.readouterr().out
-    for text in ("9,600", "96.0%", "1.25", "2.10%", "p = 0.25"):
+    assert max(map(len, shown.splitlines())) <= 80
+    for text in ("9,600", "96.0%", "1.25", "2.10%", "p = 0.25; the limit"):
         assert text in shown
-    first, second, third = (line for line in shown.splitlines() if "policy less" in line)
-    cells = [cell.strip() for cell in first.strip("│|").split("│")]
-    assert cells[1:5] == ["-6.40", "-8.25 to -4.50", "-7.50 to -5.25", "1.75"]
-    assert cells[5:7] == ["+2.00", "1.00 to 3.00"]
-    assert "-" not in second.replace("─", "").replace("policy less random", "")
-    assert "not known yet" in third and "-7.50 to -5.25" in third
+    assert cells_of(shown, "EUR a customer") == ["-106.40", "", "-106.40"]
+    at_any_time, left = (line for line in shown.splitlines() if "  at any time" in line)
+    assert cells_of(at_any_time, "at any") == ["-108.25 to -4.50", "", "not known yet"]
+    assert cells_of(left, "at any") == ["1.00 to 3.00", "", ""]
+    assert cells_of(shown, "one planned look") == ["-7.50 to -5.25", "", "-7.50 to -5.25"]
+    assert cells_of(shown, "smallest to show") == ["1.75", "", ""]
+    assert cells_of(shown, "left, in 100") == ["+2.00", "", ""]
     assert shown.count("First.") == 1 and "Second." in shown
+
+
+def cells_of(shown: str, name: str) -> list[str]:
+    """The cells of a line of the table of pairs."""
+    line = next(line for line in shown.splitlines() if name in line)
+    return [cell.strip() for cell in line.strip("│|").split("│")][1:]
+
+
+def test_arms_of_wrong_sizes_are_told(capsys):
+    ratio = SampleRatio(expected={}, found={}, p_value=1e-5, trusted=False)
+    print_lift(VIEW.model_copy(update={"sample_ratio": ratio}))
+    assert "The sizes of the arms are not those that are planned" in capsys.readouterr().out
