@@ -42,7 +42,7 @@ from features.ingest.erasure_log import (
 from features.ingest.old_erasure_notes import adopt_old_notes, has_old_notes
 from features.ledger import tables
 from features.ledger.ledger import Ledger
-from features.store.free_space import AT_ONCE, wipe_free_space
+from features.store.free_space import AT_ONCE, is_wiped_at_once, wipe_free_space
 from features.store.locks import discard_partial_build, file_lock
 from features.store.table_files import is_table, rewrite
 
@@ -50,7 +50,7 @@ log = logging.getLogger(__name__)
 
 ROWS_WITHIN_S = 3.0  # a call deletes rows for so long; the rest is deleted in the background
 RECORDS_AT_ONCE = 100  # steps of `remove_other_keys` in one call of `finish`
-ONLINE_STORE = "the online store"  # its name among the problems of an erasure
+ONLINE_STORE, LEDGER = "the online store", "the ledger"  # names among the problems of an erasure
 
 
 class ErasableStore(Protocol):
@@ -171,11 +171,11 @@ class Erasure:
         self.problems = {name: why for one in waiting for name, why in one.problems.items()}
         return not waiting
 
-    def compact(self) -> None:
-        """Write all files anew, of any size."""
+    def compact(self) -> bool:
+        """Write all files anew, of any size; return whether no deleted data is left in them."""
         self.finish(at_most=None)
-        self.online.erase([])
-        self.ledger.compact()
+        online, ledger = self.online.erase([]), self.ledger.compact()
+        return online and ledger
 
     def _finish(self, waiting: Sequence[UnfinishedErasure], at_most: int | None) -> None:
         if not waiting:
@@ -199,7 +199,10 @@ class Erasure:
         waiting = [one for one in again if one.erasure_id in ids]
         problems = self._clean_files(waiting)
         self._erase_online(waiting, at_most, problems)
-        wipe_free_space(self.ledger.engine, AT_ONCE if at_most is None else at_most)
+        wiped = wipe_free_space(self.ledger.engine, AT_ONCE if at_most is None else at_most)
+        if not wiped and self.ledger.read(is_wiped_at_once):
+            for erasure_id in ids:
+                problems[erasure_id][LEDGER] = "is read for long; deleted bytes may remain"
         now = self.clock()
 
         def note(connection: sa.Connection) -> None:

@@ -28,7 +28,6 @@ TIMEOUTS = {
     "keepalives_count": 3,
     "tcp_user_timeout": 10_000,  # milliseconds
 }
-CHECKPOINTS = 5  # attempts to truncate the log, which a reader prevents
 WRITER_LOCK = 20261122  # the advisory lock of the one writer
 DRIVERS = {
     "sqlite": "sqlite",
@@ -173,52 +172,6 @@ def check_database(connection: sa.Connection, url: str) -> None:
             expected="UTF8",
             remedy="Create it anew: CREATE DATABASE name ENCODING 'UTF8' TEMPLATE template0.",
         )
-
-
-def compact(engine: sa.Engine) -> bool:
-    """Rewrite a database, see `Ledger.compact`."""
-    rewrite = vacuum if engine.dialect.name == "sqlite" else _rewrite_tables
-    try:
-        # Outside of any transaction, which SQLAlchemy would begin.
-        with contextlib.closing(engine.raw_connection()) as connection:
-            connection.detach()  # its lock timeout is changed below
-            return rewrite(connection.cursor())
-    except engine.dialect.loaded_dbapi.OperationalError:
-        return False  # a long read holds it up; deleted bytes may stay, but others need not wait
-
-
-def vacuum(cursor: Any) -> bool:
-    """Rewrite an SQLite file, see `Ledger.compact`, and truncate its write-ahead log."""
-    cursor.execute("VACUUM")
-    for _ in range(CHECKPOINTS):  # a reader prevents the truncation
-        (busy, *_) = cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-        if not busy:
-            return True
-    return False
-
-
-def _rewrite_tables(cursor: Any) -> bool:
-    """Rewrite the tables of PostgreSQL; its write-ahead log and its backups are not changed."""
-    names = [table.name for table in tables.metadata.sorted_tables]
-    if not _wait_for_readers(cursor):
-        return False
-    cursor.execute(f"SET lock_timeout = {BUSY_MS}")
-    cursor.execute(f"VACUUM (FULL, ANALYZE) {', '.join(names)}")
-    return True
-
-
-def _wait_for_readers(cursor: Any) -> bool:
-    """Wait for transactions that still see deleted rows: VACUUM keeps those rows.
-
-    Returns False if some transaction does not end.
-    """
-    (began,) = cursor.execute("SELECT clock_timestamp()").fetchone()
-    older = (
-        "SELECT count(*), pg_sleep(0.1) FROM pg_stat_activity "
-        "WHERE datname = current_database() AND pid <> pg_backend_pid() AND xact_start < %s"
-    )
-    counts = (cursor.execute(older, (began,)).fetchone()[0] for _ in range(CHECKPOINTS))
-    return any(count == 0 for count in counts)
 
 
 def _address(url: str) -> sa.URL:

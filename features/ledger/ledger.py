@@ -22,6 +22,7 @@ import sqlalchemy as sa
 
 from features.errors import Overloaded
 from features.ledger import databases, migrations, tables
+from features.ledger.compaction import compact
 from features.ledger.connections import Connections
 from features.ledger.databases import LedgerClosed
 from features.ledger.writing.group_commit import (
@@ -191,7 +192,7 @@ class Ledger:
             True if no deleted data is left.
         """
         with self._turn():
-            return databases.compact(self.engine)
+            return compact(self.engine)
 
     def close(self) -> None:
         """Finish the waiting units of work, then close the connections.

@@ -126,7 +126,27 @@ def forget_rewards(
     state = read_state(connection)
     kept = sa.select(decided.serial).where(decided.decision_id.not_in(decision_ids))
     newest = connection.execute(kept.order_by(decided.serial.desc()).limit(1)).scalar()
-    write_state(connection, state, replace(state, serial=min(state.serial, newest or 0)))
+    after = replace(
+        state,
+        serial=min(state.serial, newest or 0),
+        rewards=_without(connection, state.rewards, customer_ids),
+        events=_without(connection, state.events, customer_ids),
+    )
+    write_state(connection, state, after)
+
+
+def _without(connection: sa.Connection, walk: Walk, customer_ids: Sequence[str]) -> Walk:
+    """Let a walk that is at one of some customers be at the one before, whose name may stay."""
+    if walk.after not in customer_ids:
+        return walk
+    columns = [table.c.customer_id for table in (tables.decisions, tables.events)]
+    before = [
+        connection.execute(
+            sa.select(sa.func.max(column)).where(column < walk.after, ~among(column, customer_ids))
+        ).scalar()
+        for column in columns
+    ]
+    return replace(walk, after=max((one for one in before if one), default=""))
 
 
 def _begun(walk: Walk, rules: str) -> Walk:

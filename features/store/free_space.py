@@ -11,16 +11,14 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-import time
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
 from features.ledger import tables
+from features.ledger.compaction import truncate_log
 
 AT_ONCE = 8_000_000  # bytes; rewriting a file of so many takes some 40 ms
-CHECKPOINTS = 40  # attempts to truncate the log, which a reader prevents
-PAUSE_S = 0.05  # between two attempts
 BRIEF_MS = 20  # a checkpoint that waits for readers holds up writers so long at most
 
 
@@ -98,12 +96,4 @@ def wipe_sqlite(cursor: Any, at_most: int) -> bool:
             cursor.execute("VACUUM")
         except sqlite3.OperationalError:  # somebody writes for long
             small = False
-    cursor.execute(f"PRAGMA busy_timeout={BRIEF_MS}")
-    for _ in range(CHECKPOINTS):
-        # The first checkpoint waits for nobody. It leaves the second one little to do.
-        cursor.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-        (busy, *_) = cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-        if not busy:
-            return small
-        time.sleep(PAUSE_S)
-    return False
+    return truncate_log(cursor, BRIEF_MS) and small

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from features.ledger.databases import vacuum
+from features.ledger.compaction import vacuum
 from features.store.free_space import wipe_sqlite
 
 BUSY_S = 0.1  # a decision waits for a lock on the file so long; writers do not lock readers out
@@ -96,4 +96,9 @@ def erase_rows(
             )
         opened.execute("COMMIT")
         cursor = opened.cursor()
-        return vacuum(cursor) if at_most is None else wipe_sqlite(cursor, at_most)
+        if at_most is not None:
+            return wipe_sqlite(cursor, at_most)
+        try:
+            return vacuum(cursor)
+        except sqlite3.OperationalError:  # somebody writes for long
+            return False

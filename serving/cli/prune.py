@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from serving.cli.terminal import out, plain_errors, progress
+from serving.cli.terminal import BROKEN, err, out, plain_errors, progress
 
 if TYPE_CHECKING:
     from features.store.retention import Pruned, RetentionPolicy
@@ -56,7 +56,13 @@ def compact() -> None:
     from serving.cli.steps_data import compact as compact_all
 
     with plain_errors():
-        compact_all()
+        if not compact_all():
+            err.print(
+                "Somebody uses the ledger or the online store for long, so deleted data may remain "
+                "in their free space. Run 'nba compact' again at a quiet hour.",
+                soft_wrap=True,
+            )
+            raise typer.Exit(BROKEN)
         out.print("The files hold no deleted data any more.")
 
 

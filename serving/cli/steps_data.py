@@ -86,12 +86,12 @@ def build(report: Progress) -> int:
     return build_features(ledger, store, domain, now, report, os.cpu_count() or 1)
 
 
-def compact() -> None:
-    """Rewrite the files of the ledger and the online store without deleted data."""
+def compact() -> bool:
+    """Rewrite the files of the ledger and the online store; True if no deleted data is left."""
     domain, ledger, store = _open()
     home = load_settings().home
     clock = clock_of(load_settings(), ledger)
-    Erasure(ledger, store, home, clock, forgetting(ledger, domain, home)).compact()
+    return Erasure(ledger, store, home, clock, forgetting(ledger, domain, home)).compact()
 
 
 def has_data() -> bool:

@@ -195,3 +195,27 @@ def test_a_credit_that_was_not_learned_yet_is_erased_and_not_counted(ledger, tmp
     assert erased.rows.learned == 1
     left = ledger.read(lambda c: c.execute(sa.select(columns.decision_id)).scalars().all())
     assert left == ["other"]
+
+
+@pytest.mark.databases("sqlite")
+def test_an_erasure_waits_until_the_free_space_of_a_small_ledger_is_wiped(
+    ledger, tmp_path, monkeypatch
+):
+    erasure = forgotten(ledger, tmp_path, "ann")
+    monkeypatch.setattr(erasure_module, "wipe_free_space", lambda *_: False)
+    assert not erasure.finish()
+    assert erasure.problems == {"the ledger": "is read for long; deleted bytes may remain"}
+    monkeypatch.undo()
+    erasure.clock.now += RETRY
+    assert erasure.finish() and not erasure.problems
+
+
+@pytest.mark.databases("sqlite")
+@pytest.mark.parametrize(("online", "ledger_too"), [(True, True), (False, True), (True, False)])
+def test_compacting_says_whether_deleted_data_may_remain(
+    ledger, tmp_path, monkeypatch, online, ledger_too
+):
+    erasure = make_erasure(ledger, tmp_path)
+    monkeypatch.setattr(erasure.online, "erase", lambda *_: online)
+    monkeypatch.setattr(ledger, "compact", lambda: ledger_too)
+    assert erasure.compact() == (online and ledger_too)

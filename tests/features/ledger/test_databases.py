@@ -203,38 +203,6 @@ def test_a_writer_who_never_gets_a_turn_gives_up_and_the_next_one_does_not(
     ledger.close()
 
 
-def test_what_was_deleted_does_not_linger_in_the_files(postgres, postgres_url):
-    ledger = Ledger(postgres_url)
-    rows = [event(n, customer_id="anna-karenina", subject="anna-karenina") for n in range(50)]
-    ledger.write_now(lambda c: tables.insert_new(c, tables.events, rows))
-    ledger.write_now(note("erasing", "anna-karenina"))
-    ledger.write_now(lambda c: c.execute(sa.delete(tables.events)))
-    ledger.write_now(lambda c: c.execute(sa.delete(tables.meta).where(tables.meta.c.value > "a")))
-    assert postgres.files_with(postgres_url, "anna-karenina") >= {"events", "events_pkey", "meta"}
-    assert ledger.compact()
-    assert postgres.files_with(postgres_url, "anna-karenina") == set()
-    assert ledger.write_now(note("later")) == 1
-    ledger.close()
-
-
-@on_postgresql
-def test_what_somebody_may_still_see_lingers_and_is_said_to(ledger, postgres):
-    with postgres.connect(name_of(ledger.url)) as other, other.transaction():
-        other.execute("SELECT 1")
-        assert not ledger.compact()
-    assert ledger.compact()
-
-
-@on_postgresql
-def test_who_reads_for_long_is_not_waited_for(ledger, postgres, monkeypatch):
-    monkeypatch.setattr(databases, "BUSY_MS", 50)
-    monkeypatch.setattr(databases, "_wait_for_readers", lambda cursor: True)
-    with postgres.connect(name_of(ledger.url)) as other, other.transaction():
-        other.execute("SELECT * FROM events")
-        assert not ledger.compact()
-    assert ledger.write_now(note("later")) == 1
-
-
 def test_a_database_of_another_encoding_is_refused_with_the_remedy(postgres):
     with postgres.connect() as connection:
         connection.execute("CREATE DATABASE latin TEMPLATE template0 ENCODING 'LATIN1'")

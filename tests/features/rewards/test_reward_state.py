@@ -72,3 +72,18 @@ def test_erasing_a_customer_deletes_its_sums_and_corrects_those_who_shared_with_
     sum_all(ledger, rules)
     after = {key[0]: value[2] for key, value in as_sums(rewards(ledger, toy_catalog, NOW)).items()}
     assert after == {"c2": 4.5}
+
+
+@pytest.mark.parametrize(
+    ("after", "expected"), [("c2", "c1"), ("c1", ""), ("c3", "c1"), ("c4", "c4"), (None, None)]
+)
+def test_a_walk_keeps_no_name_of_somebody_who_is_erased(ledger, after, expected):
+    """It is at the customer before, so it leaves nobody out."""
+    for name in ("c1", "c2", "c3", "c4"):
+        decided(ledger, f"d-{name}", NOW, {"discount": 14}, customer_id=name)
+    gone = ["c2", "c3", *(["c1"] if after == "c1" else [])]
+    at = SumState(0, 4, Walk("r", after, True), Walk("e", after, False))
+    ledger.write_now(lambda c: write_state(c, ledger.read(read_state), at))
+    ledger.write_now(lambda c: forget_rewards(c, gone, []))
+    found = ledger.read(read_state)
+    assert (found.rewards, found.events) == (Walk("r", expected, True), Walk("e", expected, False))

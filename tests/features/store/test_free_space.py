@@ -8,7 +8,7 @@ from contextlib import closing
 import pytest
 import sqlalchemy as sa
 
-from features.ledger import tables
+from features.ledger import compaction, tables
 from features.store import free_space
 from features.store.free_space import is_wiped_at_once, wipe_free_space, wipe_sqlite
 
@@ -38,7 +38,7 @@ def test_a_larger_file_is_not_rewritten_and_its_log_is_truncated(ledger, tmp_pat
 
 
 def test_a_reader_keeps_the_log_and_is_not_waited_for(tmp_path, monkeypatch):
-    monkeypatch.setattr(free_space, "PAUSE_S", 0.0)
+    monkeypatch.setattr(compaction, "PAUSE_S", 0.0)
     file = tmp_path / "some.db"
     with closing(sqlite3.connect(file, isolation_level=None)) as writer:
         writer.execute("PRAGMA journal_mode=WAL")

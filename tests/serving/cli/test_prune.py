@@ -9,6 +9,7 @@ import pytest
 from features.clock import utc_now
 from features.ingest.erasure import Erasure
 from features.ledger.ledger import Ledger
+from serving.cli import steps_data
 from tests.commands import nba_in_process
 from tests.decided import decided
 from tests.features.erasing import Store, known
@@ -47,3 +48,12 @@ def test_erasures_are_listed_with_what_they_wait_for(ledger, env, tmp_path):
     erased = Erasure(ledger, Store(), tmp_path).forget(["ann"], utc_now())
     listed = said(["erasures"], env)
     assert erased.erasure_id in listed and "finished at" in listed
+
+
+@pytest.mark.parametrize("wiped", [True, False])
+def test_compact_says_whether_deleted_data_may_remain(env, monkeypatch, wiped):
+    monkeypatch.setattr(steps_data, "compact", lambda: wiped)
+    done = nba_in_process(["compact"], env)
+    assert done.returncode == (0 if wiped else 1)
+    assert ("hold no deleted data any more" in done.stdout) == wiped
+    assert ("Run 'nba compact' again at a quiet hour" in done.stderr.replace("\n", " ")) != wiped

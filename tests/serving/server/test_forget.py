@@ -212,11 +212,8 @@ def traces_in(home: Path, texts: list[str]) -> list[str]:
 
 
 def traces_of_file(file: Path, needles: re.Pattern[bytes], texts: list[str]) -> list[str]:
-    found = (
-        [f"{file.name}: {hit.group().decode()}"]
-        if (hit := needles.search(file.read_bytes()))
-        else []
-    )
+    hits = {hit.group().decode() for hit in needles.finditer(file.read_bytes())}
+    found = [f"{file.name}: {hit}" for hit in sorted(hits)]
     if file.suffix == ".parquet":  # packed, so its bytes prove nothing: look at the cells
         stat = file.stat()
         for words in words_of(file, stat.st_size, stat.st_mtime_ns, stat.st_ino):
