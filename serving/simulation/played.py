@@ -15,20 +15,24 @@ from features.progress import Progress, quiet
 from serving.contract.lift import LiftView
 from serving.policies.arms import arm_of
 from serving.simulation.served_business import BEGIN, served_business
-from serving.simulation.served_policy import LEARNING_MINUTE, ServedPolicy
+from serving.simulation.served_policy import ServedPolicy
 from training.arrays import Bools, Ints
 from training.simulation.baselines import OraclePolicy, RandomPolicy
-from training.simulation.business import SimulatedBusiness, SimulatedWorld
+from training.simulation.business import LEARNING_MINUTE, SimulatedBusiness, SimulatedWorld
 from training.simulation.businesses import BUSINESSES
 from training.simulation.rollout import RunResult, run_policy
 
-SERVED, ACCEPTANCE, SERVICE_ONLY = "served", "acceptance", "service only"
-# The served classes as they are; those that look at acceptance only; those with everybody in the
-# arm nobody: what an arm is compared with.
+SERVED, ACCEPTANCE = "served", "acceptance"
+# The same with everybody in the arm nobody. Its service actions are chosen as the policy chooses
+# them, so each policy has a counterpart of its own, from which its true lift is measured.
+NOBODY_OF: Mapping[str, str] = {SERVED: "service only", ACCEPTANCE: "service only, by acceptance"}
+_BY_ACCEPTANCE = {"arbitration": {"formula": "acceptance"}}
+# Keys of the catalogue that are replaced: none for the served classes as they are.
 CHANGES: Mapping[str, Mapping[str, object]] = {
     SERVED: {},
-    ACCEPTANCE: {"arbitration": {"formula": "acceptance"}},
-    SERVICE_ONLY: {},
+    NOBODY_OF[SERVED]: {},
+    ACCEPTANCE: _BY_ACCEPTANCE,
+    NOBODY_OF[ACCEPTANCE]: _BY_ACCEPTANCE,
 }
 ARM_NAMES = ("policy", "random", "nobody")
 
@@ -136,7 +140,7 @@ def _play_served(
     change = dict(CHANGES[game.policy])
     if game.arms is not None:
         change["arms"] = {"random": game.arms, "nobody": game.arms}
-    everybody = game.policy == SERVICE_ONLY
+    everybody = game.policy in NOBODY_OF.values()
     with served_business(business, world, game.seed, everybody, **change) as served:
         policy = ServedPolicy(game.policy, served, world)
         run = run_policy(business, policy, world, game.seed, progress)

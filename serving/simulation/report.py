@@ -9,14 +9,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from features.intervals import ConfidenceInterval, student_interval, welch_interval
+from features.intervals import ConfidenceInterval, student_interval
 from serving.contract.lift import PairView
-from serving.simulation.played import ARM_NAMES, SERVED, SERVICE_ONLY, Played
+from serving.simulation.played import ARM_NAMES, NOBODY_OF, SERVED, Played
 from serving.simulation.tournament import TournamentResult
 from training.arrays import Bools, Floats
 
 COMPARED = SERVED  # the policy from which the others are subtracted
-COUNTERPARTS = {"nobody": SERVICE_ONLY, "random": "random"}  # everybody is in this arm
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +129,8 @@ def lift_checks(tournament: TournamentResult) -> list[LiftCheck]:
         played = tournament.runs[name]
         first = played[0].served
         for pair in first.lift.pairs if first else ():
-            others = tournament.runs[COUNTERPARTS[pair.against]]
+            everybody = NOBODY_OF[name] if pair.against == "nobody" else pair.against
+            others = tournament.runs[everybody]
             found += _lift_check(name, pair, list(zip(played, others, strict=True)))
     return found
 
@@ -188,27 +188,6 @@ def mean_over_worlds(values: Sequence[Floats]) -> ConfidenceInterval:
     only = values[0]
     error = only.std(ddof=1) / sqrt(len(only)) if len(only) > 1 else nan
     return student_interval(float(means[0]), error, len(only))
-
-
-def difference(first: Floats, second: Floats) -> ConfidenceInterval | None:
-    """Compute the mean of the first customers less that of the second, with Welch's interval.
-
-    None if a group has fewer than two customers.
-
-    Parameters
-    ----------
-    first, second : shapes (n,), (m,)
-    """
-    if min(len(first), len(second)) < 2:
-        return None
-    value = float(first.mean() - second.mean())
-    mean = np.asarray(first.mean()), np.asarray(second.mean())
-    variance = np.asarray(first.var(ddof=1)), np.asarray(second.var(ddof=1))
-    n = np.asarray(len(first), np.float64), np.asarray(len(second), np.float64)
-    if not (variance[0] or variance[1]):
-        return ConfidenceInterval(value, value, value)
-    low, high = welch_interval(mean, variance, n)
-    return ConfidenceInterval(value, float(low), float(high))
 
 
 def _summary(tournament: TournamentResult, name: str) -> PolicySummary:

@@ -18,13 +18,12 @@ from serving.simulation.served_business import BEGIN, ServedBusiness
 from training.arrays import Floats, Ints
 from training.simulation.business import (
     EVENING_MINUTE,
-    MAX_DAYS,
+    LEARNING_MINUTE,
     ActionOutcomes,
     Arrivals,
     SimulatedWorld,
 )
-
-LEARNING_MINUTE = 1430  # of a day, after all its events
+from training.simulation.due_outcomes import due_outcomes
 
 
 class ServedPolicy:
@@ -93,16 +92,12 @@ class ServedPolicy:
 
     def _schedule(self, actions: Ints, outcomes: ActionOutcomes) -> None:
         """Note on which day each acceptance of today, and each return, will be told."""
-        day = self._world.day
-        for row in np.flatnonzero((actions > 0) & outcomes.accepted).tolist():
+        for row, after_days, is_return in due_outcomes(actions, outcomes):
             name = self._today[row].decision_id
             about = {"decision_id": name, "action_id": self._names[actions[row]]}
-            about["outcome"], accepted_id = "accepted", f"{name}-yes"
-            accepted = OutcomeRequest(**about, outcome_id=accepted_id)
-            self._due[day + int(outcomes.accepted_after_days[row])].append(accepted)
-            if outcomes.returned_after_days[row] <= MAX_DAYS:
-                returned = OutcomeRequest(**about, retracts=accepted_id)
-                self._due[day + int(outcomes.returned_after_days[row])].append(returned)
+            about["retracts" if is_return else "outcome_id"] = f"{name}-yes"
+            told = OutcomeRequest(**about, outcome="accepted")
+            self._due[self._world.day + after_days].append(told)
 
     def _tell(self, due: Sequence[OutcomeRequest], at: datetime) -> None:
         def write(connection: sa.Connection) -> None:

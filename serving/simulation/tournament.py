@@ -12,7 +12,7 @@ from typing import Any
 from features.errors import InvalidSetting
 from features.nearest_names import did_you_mean
 from features.progress import Progress, quiet
-from serving.simulation.played import ACCEPTANCE, SERVED, SERVICE_ONLY, Game, Played
+from serving.simulation.played import ACCEPTANCE, NOBODY_OF, SERVED, Game, Played
 from training.simulation.baselines import BASELINES, baseline
 from training.simulation.businesses import BUSINESSES
 from training.simulation.checks import check_size
@@ -29,8 +29,8 @@ class TournamentResult:
     Attributes
     ----------
     runs
-        By the policy's name in `POLICIES`. Where a lift is reported, also `SERVICE_ONLY` (everybody
-        in the arm nobody) and random: the true lift is the difference from them.
+        By the policy's name in `POLICIES`. Where a lift is reported, also the runs in which
+        everybody is in the arm nobody (`NOBODY_OF`) or random: the true lift is the difference.
     asked : tuple of str
         The policies that were asked for, in their order.
     """
@@ -81,9 +81,8 @@ def run_tournaments(
     _check(worlds, seeds, policies, arms)
     check_size(customers, days)
     asked = tuple(dict.fromkeys(policies))
-    played = asked
-    if {SERVED, ACCEPTANCE} & {*asked}:
-        played = tuple(dict.fromkeys([*asked, SERVICE_ONLY, "random"]))
+    alone = [NOBODY_OF[name] for name in asked if name in NOBODY_OF]
+    played = tuple(dict.fromkeys([*asked, *alone, *(["random"] if alone else [])]))
     games = []
     for world, name in product(dict.fromkeys(worlds), played):
         is_baseline = name in BASELINES

@@ -28,8 +28,8 @@ from training.arrays import Bools, Floats, Ints
 
 MAX_DAYS = 365  # longest duration of a world
 # Minutes of a day. Events that a decision reads come before all arrivals; what follows the
-# decisions comes after all arrivals, and leaving last.
-MORNING_MINUTE, EVENING_MINUTE, LEAVING_MINUTE = 300, 1320, 1380
+# decisions comes after all arrivals, and leaving last. Then a service learns.
+MORNING_MINUTE, EVENING_MINUTE, LEAVING_MINUTE, LEARNING_MINUTE = 300, 1320, 1380, 1430
 FIRST_ARRIVAL_MINUTE, LAST_ARRIVAL_MINUTE = 480, 1200
 
 

@@ -26,6 +26,7 @@ from serving.cli.simulation.server_clock import ServerClock
 from training.arrays import Floats, Ints
 from training.simulation.business import (
     EVENING_MINUTE,
+    LEARNING_MINUTE,
     LEAVING_MINUTE,
     MAX_DAYS,
     MORNING_MINUTE,
@@ -35,9 +36,10 @@ from training.simulation.business import (
     SimulatedEvent,
     SimulatedWorld,
 )
+from training.simulation.due_outcomes import due_outcomes
 
 MAX_EVENTS = 500  # in one request
-HOUR_MINUTES, LEARNING_MINUTE = 60, 1430
+HOUR_MINUTES = 60
 
 Job = Callable[[ServerClient], None]
 
@@ -187,24 +189,21 @@ class ServerDays:
 
     def _schedule(self, arrivals: Arrivals, actions: Ints, outcomes: ActionOutcomes) -> None:
         """Note when the acceptances and returns of today's actions are told; silence is not."""
-        day = self.world.day
-        for row in np.flatnonzero((actions > 0) & outcomes.accepted).tolist():
-            customer = int(arrivals.customer[row])
-            name = decision_id(self._name, day, customer)
-            about = {"decision_id": name, "action_id": self.business.names[actions[row]]}
-            about["outcome"] = "accepted"
-            accepted_on = day + int(outcomes.accepted_after_days[row])
-            self._tell(accepted_on, customer, about | {"outcome_id": f"{name}-yes"})
-            if outcomes.returned_after_days[row] <= MAX_DAYS:
-                returned_on = day + int(outcomes.returned_after_days[row])
-                self._tell(returned_on, customer, about | {"retracts": f"{name}-yes"})
+        for row, after_days, is_return in due_outcomes(actions, outcomes):
+            customer, day = int(arrivals.customer[row]), self.world.day + after_days
+            name = decision_id(self._name, self.world.day, customer)
+            body = {
+                "decision_id": name,
+                "action_id": self.business.names[actions[row]],
+                "outcome": "accepted",
+                "retracts" if is_return else "outcome_id": f"{name}-yes",
+                "occurred_at": self._at(EVENING_MINUTE, day).isoformat(),
+            }
+            self._due[day].append((customer, body))
 
-    def _tell(self, day: int, customer: int, outcome: dict[str, Any]) -> None:
-        at = self._begin + timedelta(days=day, minutes=EVENING_MINUTE)
-        self._due[day].append((customer, outcome | {"occurred_at": at.isoformat()}))
-
-    def _at(self, minute: int) -> datetime:
-        return self._begin + timedelta(days=self.world.day, minutes=minute)
+    def _at(self, minute: int, day: int | None = None) -> datetime:
+        days = self.world.day if day is None else day
+        return self._begin + timedelta(days=days, minutes=minute)
 
 
 def decision_id(name: str, day: int, customer: int) -> str:

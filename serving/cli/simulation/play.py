@@ -17,8 +17,9 @@ from features.progress import Progress, quiet
 from serving.cli.simulation.client import ServerClient, ServerConnections
 from serving.cli.simulation.days import ServerDays, decision_id
 from serving.cli.simulation.server_clock import ServerClock
-from serving.cli.simulation.truth import values_alone
+from serving.simulation.played import NOBODY_OF, SERVED, Game
 from training.arrays import Bools, Floats
+from training.simulation.baselines import RandomPolicy
 from training.simulation.business import SimulatedBusiness, SimulatedWorld
 from training.simulation.contact_caps import cap_violations
 
@@ -113,7 +114,11 @@ def play_on_server(
     finally:
         pool.close()
     alone = {
-        arm: values_alone(business, customers, days, seed, arm) for arm in ("random", "nobody")
+        arm: Game(business.name, policy, customers, days, seed, baseline).played(progress).run
+        for arm, policy, baseline in (
+            ("random", "random", RandomPolicy()),
+            ("nobody", NOBODY_OF[SERVED], None),
+        )
     }
     return ServerResult(
         played.arm,
@@ -125,7 +130,10 @@ def play_on_server(
             world.shown, world.shown_on, business.caps, business.names, business.channels
         ),
         lift,
-        [_pair(arm, against, played, alone[against], lift) for arm, against in PAIRS],
+        [
+            _pair(arm, against, played, alone[against].value_of_customer_eur, lift)
+            for arm, against in PAIRS
+        ],
     )
 
 
@@ -161,12 +169,12 @@ def _pair(
 
     Parameters
     ----------
-    alone : shape (n_customers, n_days)
-        Value in the world in which everybody is in the arm ``against``.
+    alone : shape (n_customers,)
+        Value in the world in which everybody is in the arm ``against``. Until a customer is met,
+        all worlds of a seed are alike, and have no value: that begins with a visit.
     """
     members = played.arm == arm
-    counts = np.arange(alone.shape[1]) >= played.met_on[:, None]
-    difference = (played.value - alone * counts)[members].sum(axis=1)
+    difference = (played.value.sum(axis=1) - alone)[members]
     found = [one for one in lift["pairs"] if (one["arm"], one["against"]) == (arm, against)]
     reported = found[0]["lift"] if found else None
     return PairResult(arm, against, reported, float(difference.mean()) if members.any() else nan)

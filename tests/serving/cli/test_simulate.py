@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 from serving.cli.main import app
 from serving.cli.simulate import _print_lifts
 from serving.cli.terminal import out
-from serving.simulation.played import SERVICE_ONLY
+from serving.simulation.played import NOBODY_OF, SERVED
 from serving.simulation.tournament import TournamentResult
 from tests.serving.simulation.runs import CUSTOMERS, pair, served
 from tests.serving.simulation.runs import run as run_of
@@ -41,7 +41,10 @@ def test_a_lift_is_printed_beside_the_true_one(monkeypatch):
     """Made by hand: enough customers for an interval take a minute."""
     monkeypatch.setattr(out, "_width", 160)
     one, other = run_of("served", 5.0), run_of("service", 2.0, seed=1)
-    runs = {"served": [served(one, pair(3.0, -1.0, 7.0, 1.0, 5.0))], SERVICE_ONLY: [served(other)]}
+    runs = {
+        "served": [served(one, pair(3.0, -1.0, 7.0, 1.0, 5.0))],
+        NOBODY_OF[SERVED]: [served(other)],
+    }
     with out.capture() as printed:
         _print_lifts(TournamentResult("hand", CUSTOMERS, 3, (0,), ("served",), runs))
     line = next(line for line in printed.get().splitlines() if "policy - nobody" in line)

@@ -7,8 +7,9 @@ import gc
 import numpy as np
 import pytest
 
-from serving.simulation.played import ACCEPTANCE, SERVED, Game
+from serving.simulation.played import ACCEPTANCE, NOBODY_OF, SERVED, Game
 from training.simulation.baselines import FixedPolicy, OraclePolicy
+from training.simulation.businesses import TELEPHONE
 
 
 def test_a_baseline_chooses_for_all_customers():
@@ -30,6 +31,26 @@ def test_the_served_classes_choose_for_the_arm_policy():
     assert found.served.decisions == found.run.shown.sum()
     assert 0 < found.members.sum() < 40
     np.testing.assert_array_equal(found.members, found.served.arm == 0)
+
+
+def test_where_everybody_is_in_the_arm_nobody_only_service_is_shown():
+    alone = Game("telephone", NOBODY_OF[SERVED], 80, 5, 4).played()
+    service = {number for number, one in enumerate(TELEPHONE.actions) if one.kind == "service"}
+    assert 0 in {*np.flatnonzero(alone.run.shown)} <= service | {0}
+    assert (alone.served.arm == 2).all() and alone.run.shown[1:].any()
+
+
+def test_a_customer_of_the_arm_nobody_lives_as_if_everybody_was_in_it():
+    """So the true lift is that of the policy: also the service actions are those of the arm."""
+    mixed = Game("shop", ACCEPTANCE, 40, 6, 5, arms=0.4).played()
+    values = mixed.run.value_of_customer_eur[mixed.served.arm == 2]
+    alone, other = (
+        Game("shop", NOBODY_OF[name], 40, 6, 5).played().run.value_of_customer_eur
+        for name in (ACCEPTANCE, SERVED)
+    )
+    assert len(values) > 10
+    np.testing.assert_array_equal(values, alone[mixed.served.arm == 2])
+    assert (values != other[mixed.served.arm == 2]).any()
 
 
 def test_acceptance_only_looks_at_no_value():

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import stats
 
-from serving.simulation.played import SERVICE_ONLY
+from serving.simulation.played import NOBODY_OF, SERVED
 from serving.simulation.report import (
-    difference,
     lift_checks,
     mean_over_worlds,
     policy_differences,
@@ -77,12 +78,25 @@ def test_a_lift_is_checked_against_the_same_customers_with_everybody_in_the_othe
         served(one, pair(true + 1.5, true - 0.5, true + 3.5, true + 0.5, true + 2.5)),
     ]
     counterparts = [served(other), served(other)]
-    runs = {"served": worlds, SERVICE_ONLY: counterparts}
+    runs = {"served": worlds, NOBODY_OF[SERVED]: counterparts}
     [check] = lift_checks(TournamentResult("hand", CUSTOMERS, 3, (0, 1), ("served",), runs))
     assert (check.policy, check.arm, check.against) == ("served", "policy", "nobody")
     assert check.means.true == pytest.approx(true)
     assert check.means.reported == pytest.approx(true + 0.75)
     assert (check.holds, check.planned_holds, check.worlds) == (2, 1, 2)
+
+
+def test_each_policy_and_world_has_its_own_counterpart_in_which_nobody_is_contacted():
+    """Two policies in two worlds; what the counterparts earned is 1, 10, 100 and 1,000."""
+    runs, earned = {}, {"served": (1.0, 10.0), "acceptance": (100.0, 1_000.0)}
+    for name, values in earned.items():
+        runs[name] = [served(run(name, 0.0), pair(0.0, -1.0, 1.0, -1.0, 1.0)) for _ in values]
+        runs[NOBODY_OF[name]] = [served(run("alone", value)) for value in values]
+    worlds = TournamentResult("hand", CUSTOMERS, 3, (0, 1), tuple(earned), runs)
+    true = {check.policy: check.means.true for check in lift_checks(worlds)}
+    assert true == pytest.approx({"served": -5.5, "acceptance": -550.0})
+    last = lift_checks(replace(worlds, runs={name: some[1:] for name, some in runs.items()}))
+    assert [one.means.true for one in last] == pytest.approx([-10.0, -1_000.0])
 
 
 def test_baselines_report_no_lift():
@@ -100,12 +114,3 @@ def test_several_worlds_have_the_interval_over_their_means():
     means = np.array([1.0, 2.0, 4.0])
     expected = stats.t.interval(0.95, 2, means.mean(), stats.sem(means))
     assert mean_over_worlds(worlds)[1:] == pytest.approx(expected)
-
-
-def test_a_difference_of_groups_has_welchs_interval():
-    rng = np.random.default_rng(2)
-    first, second = rng.normal(1.0, 1.0, 50), rng.normal(0.0, 3.0, 20)
-    welch = stats.ttest_ind(first, second, equal_var=False).confidence_interval(0.95)
-    assert difference(first, second)[1:] == pytest.approx((welch.low, welch.high))
-    assert difference(first[:1], second) is None
-    assert difference(np.ones(3), np.zeros(4)) == (1.0, 1.0, 1.0)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from features.errors import InvalidSetting
-from serving.simulation.played import SERVICE_ONLY
+from serving.simulation.played import NOBODY_OF, SERVED
 from serving.simulation.report import lift_checks, policy_differences, policy_summaries
 from serving.simulation.tournament import run_tournaments
 
@@ -47,7 +47,7 @@ def test_the_lift_is_reported_of_the_ledger_and_true_of_the_world(tournament):
         value = tournament.runs["served"][0].run.value_of_customer_eur[members]
         # The ledger knows what the world knows: margin, costs and who left.
         assert arms[name].value == pytest.approx(value.mean(), abs=1e-6)
-    counterpart = tournament.runs[SERVICE_ONLY][0].served
+    counterpart = tournament.runs[NOBODY_OF[SERVED]][0].served
     assert (counterpart.arm == 2).all()
     found = {(one.arm, one.against) for one in lift_checks(tournament)}
     assert found <= {("policy", "nobody"), ("policy", "random"), ("random", "nobody")}
