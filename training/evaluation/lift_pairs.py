@@ -20,6 +20,7 @@ from training.evaluation.confidence_sequences import (
     mixture_quantile,
     planned_quantile,
 )
+from training.evaluation.cuped import ArmMoments
 from training.evaluation.differences import (
     Interval,
     mean_difference,
@@ -62,7 +63,7 @@ class PairEstimate:
         The share of customers who left.
     relative
         The lift as a share of the other arm's mean, at the last look; its bounds hold at all looks
-        (see `ratio_interval`). ``nan`` unless that mean is clearly above 0.
+        (see `ratio_interval`). ``nan`` unless that mean is clearly above 0 and the lift has bounds.
     explained : float
         The share of the variance of the lift that the value before explains.
     informative : float
@@ -97,10 +98,11 @@ def compare_pair(looks: Looks, names: Sequence[str], pair: tuple[int, int]) -> P
     moments = looks.moments
     cautious = moments.cautious()
     informative = cautious.informative[:, [one, other]].min(axis=1)
+    known = informative >= LEAST_INFORMATIVE
     always, planned = mixture_quantile(looks.clock), planned_quantile(looks.clock)
     lift = ArmDifference(
         moments.mean[:, one] - moments.mean[:, other],
-        _where(informative >= LEAST_INFORMATIVE, mean_difference(cautious, pair, always)),
+        _where(known, mean_difference(cautious, pair, always)),
         mean_difference(moments, pair, planned),
     )
     n = moments.n[:, one], moments.n[:, other]
@@ -120,7 +122,7 @@ def compare_pair(looks: Looks, names: Sequence[str], pair: tuple[int, int]) -> P
         looks.day,
         lift,
         left,
-        _relative(looks, pair, float(always[-1])),
+        _relative(cautious, pair, float(always[-1] if known[-1] else nan)),
         explained,
         float(informative[-1]),
     )
@@ -130,11 +132,11 @@ def _where(known: Bools, interval: Interval) -> Interval:
     return Interval(*(np.where(known, bound, np.nan) for bound in interval))
 
 
-def _relative(looks: Looks, pair: tuple[int, int], quantile: float) -> ConfidenceInterval:
+def _relative(moments: ArmMoments, pair: tuple[int, int], quantile: float) -> ConfidenceInterval:
     """The lift at the last look divided by the mean of the other arm."""
     mean, variance, n = (
         [float(part[-1, arm]) for arm in pair]
-        for part in (looks.moments.mean, looks.moments.variance, looks.moments.n)
+        for part in (moments.mean, moments.variance, moments.n)
     )
     error = [(each / size) ** 0.5 if size else nan for each, size in zip(variance, n, strict=True)]
     low, high = ratio_interval((mean[0], mean[1]), (error[0], error[1]), quantile)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
+
 from serving.guardrails.watch import GuardrailWatch
 from tests.conftest import NOW
 from tests.serving.guardrails.made import harmful_test, with_harm
 from tests.serving.guardrails.test_stops import lift, stop
+
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
 
 
 def test_stops_are_known_when_they_are_read_again(business):

@@ -8,7 +8,7 @@ from scipy import stats
 
 from training.evaluation.confidence_sequences import LEAST_INFORMATIVE, mixture_quantile
 from training.evaluation.cuped import adjusted_moments
-from training.evaluation.differences import mean_difference
+from training.evaluation.differences import mean_difference, ratio_interval
 from training.evaluation.lift_looks import Looks
 from training.evaluation.lift_pairs import compare_pair
 
@@ -94,6 +94,18 @@ def test_with_an_arm_of_nobody_or_one_the_other_pairs_stay(size):
     assert np.isnan(empty.relative.value) and empty.informative == 0
     other = compare_pair(looks, NAMES, (0, 1))
     assert other.lift.always.low[0] > 0
+
+
+def test_no_part_is_told_of_two_customers_and_with_few_its_bounds_are_those_of_all_arms():
+    looks = looks_of([normal(110.0, 1), normal(100.0, 2, 2), normal(100.0, 3)], (0, 0, 0))
+    assert np.isnan(compare_pair(looks, NAMES, (0, 1)).relative.value)
+    calm = 100.0 + 0.01 * (normal(0.0, 2, 30))
+    looks = looks_of([normal(110.0, 1), calm, normal(100.0, 3)], (0, 0, 0))
+    found = compare_pair(looks, NAMES, (0, 1)).relative
+    errors = np.sqrt(looks.moments.cautious().variance[0, :2] / looks.moments.n[0, :2])
+    expected = ratio_interval((110.0, 100.0), tuple(errors), mixture_quantile(looks.clock)[0])
+    assert (found.low + 1, found.high + 1) == pytest.approx(expected)
+    assert found.value == pytest.approx(0.1)
 
 
 def test_no_part_is_told_of_a_mean_that_may_be_0():
