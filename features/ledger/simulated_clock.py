@@ -78,6 +78,7 @@ class SimulatedClock:
 
     def __init__(self, ledger: Ledger) -> None:
         self._ledger = ledger
+        self._has_begun = False  # once it has, it stays so
 
     def begin(self) -> Self:
         """Let the ledger have a simulated clock from now on."""
@@ -95,7 +96,10 @@ class SimulatedClock:
 
         An empty ledger may still be set back, so nothing should be noted as of its first time.
         """
-        return self.state().was_set or self._ledger.read(newest_time) is not None
+        self._has_begun = (
+            self._has_begun or self.state().was_set or self._ledger.read(newest_time) is not None
+        )
+        return self._has_begun
 
     def state(self) -> ClockState:
         """Read the clock, and how far the server has settled."""
@@ -118,6 +122,11 @@ def clock_of(settings: Settings, ledger: Ledger) -> Clock:
     if settings.clock == "simulated" or ledger.read(read_clock) is not None:
         return SimulatedClock(ledger)
     return utc_now
+
+
+def has_begun(clock: Clock) -> bool:
+    """Say if work may be noted as of the time of a clock; see `SimulatedClock.has_begun`."""
+    return not isinstance(clock, SimulatedClock) or clock.has_begun()
 
 
 def check_clock(settings: Settings, ledger: Ledger) -> None:

@@ -31,14 +31,8 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
 )
 
-app.add_typer(review)
-app.add_typer(guarding)
-app.add_typer(simulation)
-app.add_typer(migration)
-app.add_typer(deletion)
-app.add_typer(identity)
-app.add_typer(access)
-app.add_typer(journeys_command)
+for more in (review, guarding, simulation, migration, deletion, identity, access, journeys_command):
+    app.add_typer(more)
 
 
 @app.callback()
@@ -238,7 +232,11 @@ def serve(
 
     On another address than loopback it needs keys: nba keys add NAME --scope SCOPES
 
+    With NBA_CLOCK=simulated, POST /v1/clock sets its time, so that days pass in seconds.
+
     Example: NBA_PORT=8080 NBA_WORKERS=2 nba serve
+
+    Example: NBA_CLOCK=simulated NBA_HOME=/tmp/simulated nba serve
 
     Example: nba serve --host 0.0.0.0
     """

@@ -56,11 +56,11 @@ def serve_until_stopped(say: Callable[[str], None], host: str | None = None) -> 
     """
     given = {"NBA_HOST": host} if host else {}
     settings = load_settings({**os.environ, **given})
+    _check_simulated_stays_here(settings)  # no key would help, so before the question for one
     _check_port_is_free(settings.port)
     migrate_and_say(settings.ledger_url, say)  # the workers would refuse an older schema
     keys = _checked_keys(settings)
     _check_others_need_a_key(settings.host, keys)
-    _check_simulated_stays_here(settings)
     command = [sys.executable, "-m", "bentoml", "serve", "serving.service:NextBestAction"]
     command += ["--port", str(settings.port), "--host", settings.host]
     command += ["--working-dir", str(ROOT)]

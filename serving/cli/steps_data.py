@@ -6,7 +6,8 @@ They do not import MLflow and LightGBM as `steps` does, so they begin some secon
 from __future__ import annotations
 
 import os
-from datetime import timedelta
+from contextlib import closing
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from features.analytics.upkeep.forgetting import forgetting
@@ -59,9 +60,18 @@ def import_tables(
             remedy="Leave it out.",
         )
     else:
-        shift = completejourney.write_tables(folder, utc_now())
+        shift = completejourney.write_tables(folder, _now())
     report(f"import {source}", 1, 1)
     return folder, shift
+
+
+def _now() -> datetime:
+    """Tell the time that rows must not lie after; an import needs no ledger on the real clock."""
+    settings = load_settings()
+    if settings.clock == "real":
+        return utc_now()
+    with closing(Ledger(settings.ledger_url)) as ledger:
+        return clock_of(settings, ledger)()
 
 
 def load_tables(

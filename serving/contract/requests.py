@@ -73,7 +73,8 @@ class Readiness(BaseModel):
     status: Literal["starting", "not ready", "degraded", "ready"]
     degraded: list[str] = []
     models: dict[str, str | None] = {}
-    clock: Literal["simulated"] | None = None  # with the next three, if it is simulated
+    clock: Literal["simulated"] | None = None  # with the next four, if it is simulated
     now: AwareDatetime | None = None
     settled_until: AwareDatetime | None = None
     settling: list[str] = []  # parts of the server that a request to settle waits for
+    not_settled: list[str] = []  # parts that follow later, and that `settled_until` says nothing of

@@ -29,7 +29,7 @@ from features.errors import NotCounted
 from features.journeys.personas.persona_conditions import open_domain
 from features.ledger import tables
 from features.ledger.ledger import Ledger
-from features.ledger.simulated_clock import SimulatedClock, clock_of
+from features.ledger.simulated_clock import clock_of, has_begun
 from features.private_files import protect_process
 from features.settings import Settings, load_settings
 from serving.learn.child_process import (
@@ -117,7 +117,7 @@ def run(settings: Settings) -> None:
         refresher = Refresher(ledger, domain, folder)
         noted = ledger.read(lambda c: tables.get_meta(c, PROBLEM)) or ""
         while True:
-            if not isinstance(clock, SimulatedClock) or clock.has_begun():
+            if has_begun(clock):
                 noted = keep(refresher, ledger, clock, noted)
                 nightly.check(clock())
             time.sleep(EVERY_S)

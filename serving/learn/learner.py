@@ -54,6 +54,8 @@ from training.params import TrainingParams
 
 log = logging.getLogger(__name__)
 
+ALWAYS_AT_ONCE = 10**9  # shown decisions: beside the steps, two runs of one simulation would differ
+
 
 class Learner:
     """Learns from the outcomes of one ledger.

@@ -87,8 +87,7 @@ class LearnerMaintenance:
         self._keep_checkpoints(now, now_s)
         if self._trees is not None and self._trees.done():
             done, self._trees = self._trees, None
-            self._learner.adopt_trees(done.result(), now)
-            log.info("Trees were fitted again")
+            self._adopt(done, now)
         growth = GROWTH_BEHIND if more_waits else 0.0
         if self._trees is None and self._learner.wants_trees(growth):
             self._trees = self._pool.submit(self._learner.fit_trees)
@@ -100,13 +99,16 @@ class LearnerMaintenance:
             self._log_what_is_new()
 
     def finish_trees(self, now: datetime) -> None:
-        """Wait for trees that are fitted, and fit those that are due; takes seconds."""
-        if self._trees is None and self._learner.wants_trees():
-            self._trees = self._pool.submit(self._learner.fit_trees)
-        if self._trees is not None:
-            done, self._trees = self._trees, None
-            self._learner.adopt_trees(done.result(), now)
-            log.info("Trees were fitted again")
+        """Wait for trees that are being fitted, and fit those that are due then; takes seconds."""
+        begun, self._trees = self._trees, None
+        if begun is not None:
+            self._adopt(begun, now)
+        if self._learner.wants_trees():  # also if the features are others than when it was begun
+            self._adopt(self._pool.submit(self._learner.fit_trees), now)
+
+    def _adopt(self, fitted: Future[FittedTrees], now: datetime) -> None:
+        self._learner.adopt_trees(fitted.result(), now)
+        log.info("Trees were fitted again")
 
     def _keep_checkpoints(self, now: datetime, now_s: float) -> None:
         """Write a checkpoint every minute, and soon after a customer was forgotten."""

@@ -42,7 +42,7 @@ from serving.learn.child_process import (
     end_with_parent,
     only_one,
 )
-from serving.learn.learner import Learner
+from serving.learn.learner import ALWAYS_AT_ONCE, Learner
 from serving.learn.maintenance import LearnerMaintenance, log_to_registry
 from training.params import load_params
 from training.pipeline.registry import Registry
@@ -91,7 +91,9 @@ def run(settings: Settings, champion: tuple[str, Path] | None = None) -> None:
     with only_one(settings.home / "learner.lock"):
         read_champion = ChampionReader(registry, champion)
         folder = settings.home / FOLDER
-        learner = Learner(ledger, domain, catalog, load_params(), read_champion, folder)
+        # Beside the steps, what is published when all has settled would depend on the real time.
+        at_once = ALWAYS_AT_ONCE if isinstance(clock, SimulatedClock) else 0
+        learner = Learner(ledger, domain, catalog, load_params(), read_champion, folder, at_once)
         # Opens MLflow beside the first steps. A failure is met again, and logged, by the reader.
         threading.Thread(target=_open, args=(registry,), daemon=True).start()
         log_version, every_s = log_to_registry(registry, domain), settings.version_every_s
@@ -169,12 +171,12 @@ class SimulatedRounds(Rounds):
     ) -> None:
         super().__init__(learner, maintenance, catalog_file, settings, clock)
         self._simulated = clock
-        self._has_begun = False
 
     def run_one(self) -> float:
         """Run a round, or settle; return the pause before the next one in seconds."""
-        self._has_begun = self._has_begun or self._simulated.has_begun()
-        if not self._has_begun:  # the first time of an empty ledger may still be set back
+        if (
+            not self._simulated.has_begun()
+        ):  # the first time of an empty ledger may still be set back
             return self._settings.learn_every_s
         settle = self._due()
         return super().run_one() if settle is None else self._settle(settle)

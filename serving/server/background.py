@@ -158,7 +158,7 @@ class BackgroundTasks:
         found = {"status": status, "degraded": degraded, "models": versions}
         told = self._components.guardrails.remarks
         found |= {"guardrails": told} if told else {}
-        return 200, found | clock_fields(self._components.clock, self._settings.workers)
+        return 200, found | clock_fields(self._components.clock, self._settings)
 
     @property
     def degraded(self) -> list[str]:

@@ -28,7 +28,7 @@ from serving.catalog.compiled_catalog import CompiledCatalog, load_catalog
 from serving.contract.lift import LiftRequest, LiftView
 from serving.decide.decision_setup import DecisionSetup
 from serving.decide.engine import Engine
-from serving.learn.learner import Learner
+from serving.learn.learner import ALWAYS_AT_ONCE, Learner
 from serving.models.watcher import ModelWatcher
 from serving.simulation.told_events import EventTeller, KnownCustomers
 from training.params import load_params
@@ -38,7 +38,6 @@ BEGIN = datetime(2026, 1, 5, tzinfo=UTC)  # midnight before the first day, a Mon
 DOMAINS = GROCERY.parent
 EVERYBODY = 1 - 2.0**-53  # the largest number below 1: nothing is left for the other arms
 SUMMED_AT_ONCE = 5_000  # decisions: nobody waits for the lock
-RECOUNTED_AT_ONCE = 10**9  # decisions: beside the steps, two runs would differ
 
 
 class NoRegistry:
@@ -172,7 +171,7 @@ def _opened(
         catalog,
         ledger,
         Engine(domain, model_input, known, ledger, setup),
-        Learner(ledger, domain, catalog, params, lambda: None, at_once=RECOUNTED_AT_ONCE),
+        Learner(ledger, domain, catalog, params, lambda: None, at_once=ALWAYS_AT_ONCE),
         watcher,
         EventTeller(business, ledger, domain, model_input, known, BEGIN),
     )

@@ -8,7 +8,10 @@ from features.clock import Clock
 from features.errors import InvalidRequest
 from features.ledger.ledger import Ledger
 from features.ledger.simulated_clock import SimulatedClock, parts_of, set_clock
+from features.settings import Settings
 from serving.contract.clock import ClockAnswer, ClockRequest
+
+JOURNEYS = "journeys"  # counted by the clock, too, but every few seconds: no request waits for them
 
 
 async def move_clock(request: ClockRequest, ledger: Ledger, clock: Clock) -> ClockAnswer:
@@ -29,15 +32,16 @@ async def move_clock(request: ClockRequest, ledger: Ledger, clock: Clock) -> Clo
     return ClockAnswer(now=state.now, settling=state.is_settling, settled_until=state.settled_until)
 
 
-def clock_fields(clock: Clock, workers: int) -> dict[str, Any]:
+def clock_fields(clock: Clock, settings: Settings) -> dict[str, Any]:
     """Return what `/readyz` says about a simulated clock; nothing about the real one."""
     if not isinstance(clock, SimulatedClock):
         return {}
-    state, waits = clock.state_of(parts_of(workers))
+    state, waits = clock.state_of(parts_of(settings.workers))
     until = state.settled_until
     return {
         "clock": "simulated",
         "now": state.now.isoformat(),
         "settled_until": until.isoformat() if until else None,
         "settling": waits,
+        "not_settled": [JOURNEYS] if settings.journeys else [],
     }

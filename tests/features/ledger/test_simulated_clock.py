@@ -16,6 +16,7 @@ from features.ledger.simulated_clock import (
     check_clock,
     clock_of,
     finish_settle,
+    has_begun,
     newest_time,
     note_part,
     parts_of,
@@ -145,9 +146,17 @@ def test_a_part_settles_after_those_before_it_and_once(ledger):
 
 def test_a_clock_has_begun_when_it_was_set_or_something_has_happened(ledger):
     clock = SimulatedClock(ledger).begin()
-    assert not clock.has_begun()
+    assert not clock.has_begun() and not has_begun(clock)
+    assert has_begun(utc_now)
     ledger.write_now(lambda c: tables.insert_new(c, tables.events, [seen(MARCH)]))
-    assert clock.has_begun()
+    assert clock.has_begun() and has_begun(clock)
+
+
+def test_a_clock_that_was_set_has_begun_though_nothing_has_happened(ledger):
+    clock = SimulatedClock(ledger).begin()
+    assert not clock.has_begun()
+    ask(ledger, MARCH, settle=False)
+    assert clock.has_begun() and SimulatedClock(ledger).has_begun()
 
 
 def test_a_ledger_goes_by_the_real_clock_until_one_has_simulated_it(ledger):

@@ -309,3 +309,20 @@ def test_an_access_log_that_is_overloaded_says_when_to_come_back(call, control, 
     monkeypatch.setattr(control.ledger, "write", full)
     status, _, headers = call("/v1/forget")
     assert (status, headers[b"retry-after"]) == (503, b"1")
+
+
+# A simulated clock -----------------------------------------------------------------------------
+
+
+def test_whoever_could_set_the_time_of_others_is_refused_with_a_key_too(ledger, now):
+    token = add_key(ledger, "shop", list(KeyScope), now)
+    control = AccessControl(this_machine_only=True)
+    control.open(ledger)
+    call = Caller(control)
+    for path in ("/v1/decide", "/v1/forget", "/readyz", "/livez", "/made-up"):
+        status, error, _ = call(path, token, server=("192.168.1.4", 3000))
+        assert status == 403 and "NBA_CLOCK=simulated" in error and "127.0.0.1" in error
+    assert call.behind.seen == []
+    for here in ("127.0.0.1", "::1"):
+        assert call("/v1/decide", token, server=(here, 3000))[0] == 200
+    assert call("/v1/decide")[0] == 401  # a key is asked for all the same

@@ -10,6 +10,7 @@ import pytest
 
 from features.ledger import tables
 from features.ledger.ledger import Ledger
+from features.ledger.simulated_clock import SimulatedClock
 from features.settings import load_settings
 from features.states.set_aside import set_aside_sentence
 from serving.cli import serve
@@ -103,6 +104,45 @@ def test_others_cannot_be_served_without_keys(tmp_path, given):
     assert done.returncode == 2
     assert "NBA_HOST is '0.0.0.0', where others could call without a key" in done.stderr
     assert "Run 'nba keys add NAME --scope decide,write' first" in " ".join(done.stderr.split())
+
+
+@pytest.mark.parametrize("given", [["--host", "0.0.0.0"], []])
+def test_a_simulated_clock_is_served_to_this_machine_only(tmp_path, given):
+    """Nothing was written by then, and nobody is sent for a key that would not help."""
+    env = {"NBA_HOME": str(tmp_path), "NBA_PORT": str(free_port()), "NBA_CLOCK": "simulated"}
+    more = {} if given else {"NBA_HOST": "0.0.0.0"}
+    done = nba_in_process(["serve", *given], {**env, **more})
+    assert done.returncode == 2
+    said = " ".join(done.stderr.split())
+    assert "NBA_CLOCK is simulated, and NBA_HOST is '0.0.0.0'" in said
+    assert "Expected a loopback address such as 127.0.0.1" in said
+    assert "Leave --host and NBA_HOST out, or NBA_CLOCK." in said
+    assert not [*tmp_path.iterdir()]
+
+
+def test_an_unknown_clock_is_named(tmp_path):
+    done = nba_in_process(["serve"], {"NBA_HOME": str(tmp_path), "NBA_CLOCK": "fake"})
+    assert done.returncode == 2
+    said = " ".join(done.stderr.split())
+    assert "NBA_CLOCK is 'fake': input should be 'real' or 'simulated'." in said
+    assert "Correct or unset it." in said
+
+
+def test_a_ledger_of_simulated_times_is_not_served_by_the_real_clock(tmp_path):
+    ledger = Ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
+    SimulatedClock(ledger).begin()
+    ledger.close()
+    env = {"NBA_HOME": str(tmp_path), "NBA_PORT": str(free_port())}
+    done = nba_in_process(["serve"], env)
+    said = " ".join(done.stderr.split())
+    assert done.returncode == 2
+    assert "NBA_CLOCK is real, and the clock of this ledger is simulated" in said
+
+
+def test_the_help_names_the_simulated_clock(tmp_path):
+    said = nba_in_process(["serve", "--help"], {"NBA_HOME": str(tmp_path)}).stdout
+    assert "With NBA_CLOCK=simulated, POST /v1/clock sets its time" in said
+    assert "Example: NBA_CLOCK=simulated NBA_HOME=/tmp/simulated nba serve" in said
 
 
 def test_a_server_that_ended_is_not_announced(settings):

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
+from features.clock import utc_now
 from features.errors import InvalidSetting
+from features.ledger.ledger import Ledger
+from features.ledger.simulated_clock import SimulatedClock, set_clock
 from serving.cli import steps_data
 from tests.commands import environment, nba_in_process
 
@@ -51,3 +56,29 @@ def test_an_unknown_source_is_refused_before_anything_is_reported(tmp_path):
     with environment({"NBA_HOME": str(tmp_path)}), pytest.raises(InvalidSetting):
         steps_data.import_tables("atlantis", None, None, lambda step, *_: reported.append(step))
     assert reported == []
+
+
+def test_a_data_set_is_moved_to_the_simulated_time_or_its_rows_could_not_be_loaded(
+    tmp_path, monkeypatch
+):
+    given = list[datetime]()
+    monkeypatch.setattr(
+        steps_data.completejourney,
+        "write_tables",
+        lambda folder, now: given.append(now) or timedelta(),
+    )
+
+    def imported(clock):
+        with environment({"NBA_HOME": str(tmp_path), "NBA_CLOCK": clock}):
+            steps_data.import_tables("completejourney", None, tmp_path, lambda *_: None)
+
+    before = utc_now()
+    imported("real")
+    assert before <= given.pop() <= utc_now()
+    assert not [*tmp_path.iterdir()], "no ledger was needed"
+    ledger, march = Ledger(f"sqlite:///{tmp_path / 'ledger.db'}"), datetime(2026, 3, 1, tzinfo=UTC)
+    SimulatedClock(ledger).begin()
+    ledger.write_now(lambda c: set_clock(c, march, settle=False))
+    ledger.close()
+    imported("simulated")
+    assert given == [march]

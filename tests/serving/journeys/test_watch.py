@@ -10,7 +10,7 @@ from pathlib import Path
 from features.analytics.upkeep.kept_state import RECOUNTED, STATE, KeptState, make_keeper
 from features.ledger import tables
 from serving.journeys.process import PROBLEM
-from serving.journeys.watch import JourneysWatch
+from serving.journeys.watch import OLD, JourneysWatch
 
 NOW = datetime(2026, 11, 22, 10, tzinfo=UTC)
 
@@ -19,8 +19,8 @@ def note(ledger, key, content):
     ledger.write_now(lambda c: tables.set_meta(c, key, content))
 
 
-def said(ledger, now=NOW, folder=Path("nowhere")):
-    watch = JourneysWatch(ledger, folder)
+def said(ledger, now=NOW, folder=Path("nowhere"), old=OLD):
+    watch = JourneysWatch(ledger, folder, old)
     watch.look(now)
     return watch.problems
 
@@ -47,6 +47,16 @@ def test_old_counts_a_failed_refresh_and_a_difference_are_named(ledger):
         "the files have 1, and 2 more; the next night builds them again; so does a deletion of the "
         "home's folder 'journeys'",
     ]
+
+
+def test_the_caller_says_when_counts_are_old(ledger):
+    state = KeptState("r", 1, (), (), (), tables.micros(NOW), 1, 0, "", 0, 0)
+    note(ledger, STATE, json.dumps(asdict(state)))
+    hour = timedelta(hours=1)
+    assert said(ledger, NOW + hour, old=hour) == []
+    late = "journeys: counted up to 60 minutes ago"
+    assert said(ledger, NOW + hour, old=hour - timedelta(seconds=1)) == [late]
+    assert said(ledger, NOW + timedelta(days=9_999), old=timedelta.max) == []
 
 
 def test_that_another_home_keeps_them_is_named(ledger, tmp_path):

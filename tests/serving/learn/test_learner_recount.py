@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from serving.learn import champion_reader
-from serving.learn.learner import Learner, RevisionConflict
+from serving.learn.learner import ALWAYS_AT_ONCE, Learner, RevisionConflict
 from serving.models.served_models import PRIOR
-from tests.serving.learn.test_learner import HOUR, Shop, a_champion
+from tests.serving.learn.test_learner import HOUR, PARAMS, Shop, a_champion
 from tests.serving.learn.test_learner_encoding import (
     AGES,
     encoder_of,
@@ -175,3 +175,20 @@ def test_a_recount_is_told_whether_decisions_wait(shop, monkeypatch):
     answers = [learner.learn(shop.now + HOUR) for _ in range(4)]
     assert told == answers
     assert answers[0] and not answers[-1]
+
+
+def test_a_learner_may_count_any_number_within_a_step(shop):
+    learner = Learner(
+        shop.ledger,
+        shop.domain,
+        shop.catalog,
+        PARAMS,
+        lambda: None,
+        shop.folder,
+        at_once=ALWAYS_AT_ONCE,
+    )
+    beside = Beside(learner)
+    show(shop, range(18))
+    learner.step(shop.now + HOUR)
+    assert not beside.started
+    same(stored(shop), with_encoder(shop, encoder_of(shop, 16), 16))

@@ -18,6 +18,7 @@ from serving.learn.maintenance import (
     log_to_registry,
 )
 from serving.learn.steps import read_changes
+from serving.learn.updates import FittedTrees
 from tests.serving.learn.test_learner import (
     DAY,
     HOUR,
@@ -76,6 +77,43 @@ def test_trees_are_fitted_when_enough_was_learned_and_not_before(shop):
     version = again.version()  # a restarted one has them
     assert version is not None and version.state.trees is not None
     assert not again.wants_trees() and again.fit_trees().trees is not None
+
+
+@pytest.mark.parametrize(
+    "begun", [None, ("customer_age",)], ids=["none begun", "begun for other features"]
+)
+def test_trees_that_are_due_are_fitted_and_published_before_it_goes_on(shop, begun):
+    learner = grown(shop)
+    learner.rebase(shop.now)
+    maintenance = LearnerMaintenance(learner, log_version=lambda bandit: "", every_s=1e9, now_s=0.0)
+    maintenance.finish_trees(shop.now)
+    assert shop.published().trees is None, "none are due"
+    taught(shop, 80)
+    learner.step(shop.now + HOUR)
+    if begun is not None:
+        maintenance._trees = maintenance._pool.submit(FittedTrees, None, 99.0, begun)
+    assert learner.wants_trees()
+    maintenance.finish_trees(shop.now + HOUR)
+    assert shop.published().trees is not None and not learner.wants_trees()
+    maintenance.close()
+
+
+def test_trees_that_are_being_fitted_are_waited_for_and_used(shop):
+    learner = grown(shop)
+    learner.rebase(shop.now)
+    maintenance = LearnerMaintenance(learner, log_version=lambda bandit: "", every_s=1e9, now_s=0.0)
+    taught(shop, 80)
+    learner.step(shop.now + HOUR)
+    maintenance.check(shop.now + HOUR, 1.0)
+    fits = maintenance._trees
+    assert fits is not None
+    maintenance.finish_trees(shop.now + HOUR)
+    trees, fitted = shop.published().trees, fits.result().trees
+    assert trees is not None and fitted is not None
+    assert maintenance._trees is None and not learner.wants_trees()
+    rows, app, names = np.array([[20.0], [60.0]]), ("app", "app"), ("discount",)
+    assert trees.reward(rows, app, names).tolist() == fitted.reward(rows, app, names).tolist()
+    maintenance.close()
 
 
 def test_trees_are_fitted_more_seldom_while_decisions_wait(shop, monkeypatch):

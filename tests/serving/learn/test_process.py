@@ -10,14 +10,24 @@ import logging
 import os
 import runpy
 import subprocess
+import threading
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
 import pytest
 
 from features.clock import utc_now
+from features.ledger.ledger import Ledger
+from features.ledger.simulated_clock import (
+    FOLDED,
+    LEARNED,
+    SimulatedClock,
+    note_part,
+    set_clock,
+)
 from features.masking import MaskedRecord
-from features.settings import Settings
+from features.settings import Settings, load_settings
 from serving.learn import child_process, process
 from serving.learn.checkpoints import CheckpointFolder, read_step_tokens
 from serving.learn.child_process import (
@@ -26,8 +36,10 @@ from serving.learn.child_process import (
     RECOVERED_S,
     only_one,
 )
-from serving.learn.process import LearnerProcess, Rounds
+from serving.learn.learner import ALWAYS_AT_ONCE
+from serving.learn.process import LearnerProcess, Rounds, SimulatedRounds, rounds_of
 from tests.bench.learner_kill import Feeder, Side, killed, until
+from tests.conftest import SHOP
 
 
 class Child:
@@ -204,6 +216,140 @@ def test_a_learner_does_not_pause_while_work_waits_and_publishes_at_its_own_pace
     learned = [one for one in busy.done if one in ("learn", "publish")]
     between = "".join("l" if one == "learn" else "p" for one in learned).split("p")[1:-1]
     assert {len(one) for one in between} == {every}
+
+
+# Rounds by a simulated clock ----------------------------------------------------------------------
+
+MARCH = datetime(2026, 3, 1, 8, tzinfo=UTC)
+
+
+class Settling(Busy):
+    """The same of a ledger, with trees to fit; it notes the times that it is given."""
+
+    def __init__(self, ledger: Ledger, full: int) -> None:
+        super().__init__(full, publishing_s=0.0)
+        self.ledger, self.times = ledger, set[object]()
+        self.is_broken = False
+
+    def learn(self, now: object) -> bool:
+        if self.is_broken:
+            raise OSError("no disk")
+        self.times.add(now)
+        return super().learn(now)
+
+    def finish_trees(self, now: object) -> None:
+        self.times.add(now)
+        self.done.append("trees")
+
+    def publish(self, now: object) -> None:
+        self.times.add(now)
+        super().publish(now)
+
+
+class Simulation:
+    """Rounds of such a learner, and what the other parts of a server do."""
+
+    def __init__(self, ledger: Ledger, full: int = 3) -> None:
+        self.clock = SimulatedClock(ledger).begin()
+        self.busy, self.ledger = Settling(ledger, full), ledger
+        settings = Settings.model_construct(learn_every_s=1e9, models_every_s=1e9)
+        self.rounds = rounds_of(self.busy, self.busy, self.busy, settings, self.clock)
+
+    def ask(self, folded: bool = True) -> None:
+        asked = self.ledger.write_now(lambda c: set_clock(c, MARCH, settle=True)).settles_asked
+        if folded:
+            self.ledger.write_now(lambda c: note_part(c, FOLDED, asked, MARCH))
+
+    def has_learned(self) -> bool:
+        return self.clock.state_of([LEARNED])[1] == []
+
+    def wait(self) -> None:
+        """Wait for the next round, for some 30 years."""
+        self.rounds.wait(threading.Event(), 1e9)
+
+
+def test_the_rounds_go_by_the_clock_of_the_ledger(ledger):
+    simulated = Simulation(ledger)
+    assert isinstance(simulated.rounds, SimulatedRounds)
+    busy = simulated.busy
+    assert type(rounds_of(busy, busy, busy, load_settings({}), utc_now)) is Rounds
+
+
+def test_nothing_is_learned_at_a_simulated_time_that_may_still_be_set_back(ledger):
+    simulated = Simulation(ledger)
+    assert simulated.rounds.run_one() == 1e9
+    assert simulated.busy.done == []
+
+
+def test_when_events_are_folded_all_that_waits_is_learned_and_published_with_trees(ledger):
+    simulated = Simulation(ledger)
+    simulated.ask(folded=False)
+    simulated.rounds.run_one()  # as any other: events are still being folded
+    busy = simulated.busy
+    assert busy.done == ["rebase", "learn", "publish", "check"] and not simulated.has_learned()
+    busy.done.clear()
+    simulated.ask()
+    assert simulated.rounds.run_one() == 1e9
+    assert busy.done == ["learn", "learn", "learn", "trees", "publish"]
+    assert busy.times == {MARCH} and simulated.has_learned()
+    busy.done.clear()
+    simulated.rounds.run_one()
+    assert "trees" not in busy.done  # once for a request
+
+
+def test_what_could_not_be_learned_is_learned_again_before_it_is_noted(ledger):
+    simulated = Simulation(ledger)
+    simulated.ask()
+    simulated.busy.is_broken = True
+    with pytest.raises(OSError, match="no disk"):
+        simulated.rounds.run_one()
+    assert not simulated.has_learned()
+    simulated.busy.is_broken = False
+    simulated.rounds.run_one()
+    assert simulated.has_learned()
+
+
+def test_a_request_to_settle_ends_the_pause_before_a_round(ledger, monkeypatch):
+    """A ledger that cannot be read meanwhile does not."""
+    monkeypatch.setattr(process, "POLL_S", 0.0)
+    simulated = Simulation(ledger)
+    read, failures = ledger.read, iter([OSError("locked")])
+
+    def locked(work: Any) -> Any:
+        for failure in failures:
+            simulated.ask()
+            raise failure
+        return read(work)
+
+    monkeypatch.setattr(ledger, "read", locked)
+    simulated.wait()
+    assert [*failures] == []
+    simulated.rounds.run_one()
+    assert simulated.has_learned()
+
+
+def test_a_learner_that_is_told_to_end_does_not_wait_for_the_next_round(ledger):
+    told = threading.Event()
+    told.set()
+    Simulation(ledger).rounds.wait(told, 1e9)
+
+
+@pytest.mark.parametrize(("clock", "at_once"), [("real", 0), ("simulated", ALWAYS_AT_ONCE)])
+def test_by_a_simulated_clock_no_credits_are_counted_again_beside_the_steps(
+    tmp_path, monkeypatch, clock, at_once
+):
+    """A request to settle would not wait for it."""
+    made = list[Any]()
+
+    def learner(*given: Any) -> None:
+        made.append(given[-1])
+        raise InterruptedError
+
+    monkeypatch.setattr(process, "Learner", learner)
+    env = {"NBA_HOME": str(tmp_path), "NBA_DOMAIN": str(SHOP / "domain.yaml"), "NBA_CLOCK": clock}
+    with pytest.raises(InterruptedError):
+        process.run(load_settings({**env, "NBA_MLFLOW_URI": f"sqlite:///{tmp_path / 'no.db'}"}))
+    assert made == [at_once]
 
 
 @pytest.mark.server

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import astuple
+from dataclasses import asdict, astuple
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from features.analytics.upkeep.kept_state import STATE, KeptState
 from features.clock import utc_now
+from features.ledger import tables
 from features.ledger.databases import LedgerClosed
+from features.ledger.simulated_clock import LEARNED, note_part, set_clock
 from features.rewards.rewards import rewards
 from features.settings import load_settings
 from serving.access.gate import AccessControl
@@ -32,7 +38,7 @@ def no_store(*_: object) -> None:
 class Server:
     """Components and background tasks of the shop, without Feast, MLflow and learner."""
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, **more: str) -> None:
         self.actions = home / "actions.yaml"
         self.actions.write_text((SHOP / "actions.yaml").read_text())
         settings = load_settings(
@@ -44,6 +50,7 @@ class Server:
                 "NBA_LEARNER": "false",
                 "NBA_LEARN_EVERY_S": "0.001",
                 "NBA_MODELS_EVERY_S": "0.001",
+                **more,
             }
         )
         self.components = Components(settings)
@@ -216,3 +223,36 @@ def test_a_check_of_the_ledger_is_cancelled_also_when_its_write_is_just_done(ser
         return check.cancelled()
 
     assert asyncio.run(run())
+
+
+# By a simulated clock -----------------------------------------------------------------------------
+
+MARCH = datetime(2026, 3, 1, 8, tzinfo=UTC)
+
+
+def test_a_simulated_server_settles_and_says_what_does_not(tmp_path, monkeypatch):
+    """The learner is another process; days may pass between two counts of journeys."""
+    monkeypatch.setattr("serving.server.components.FeatureStore", no_store)
+    monkeypatch.setattr(background, "REWARDS_EVERY_S", 1e9)
+    monkeypatch.setattr(background, "JOURNEYS_EVERY_S", 1e9)
+    server = Server(tmp_path, NBA_CLOCK="simulated")
+    monkeypatch.setattr(server.tasks._journeys, "keep_alive", lambda now_s: None)
+    ledger = server.components.ledger
+    decided(ledger, "d1", MARCH, {"hello": 14})
+    counted = KeptState("r", 1, (), (), (), tables.micros(MARCH), 1, 0, "", 0, 0)
+    ledger.write_now(lambda c: tables.set_meta(c, STATE, json.dumps(asdict(counted))))
+    later = MARCH + timedelta(days=30)
+    asked = ledger.write_now(lambda c: set_clock(c, later, settle=True))
+    ledger.write_now(lambda c: note_part(c, LEARNED, asked.settles_asked, later))
+
+    def answer() -> dict[str, Any]:
+        return server.tasks.readiness()[1]
+
+    server.run_until(lambda: answer()["settled_until"] is not None)
+    catalog = server.setup.compiled.catalog
+    assert sum(astuple(rewards(ledger, catalog, later).not_summed)) == 0
+    told = {"clock": "simulated", "now": later.isoformat(), "settled_until": later.isoformat()}
+    assert answer().items() >= (told | {"settling": [], "not_settled": ["journeys"]}).items()
+    server.tasks._journeys.look(server.components.clock())
+    assert server.tasks._journeys.problems == []
+    server.components.close()

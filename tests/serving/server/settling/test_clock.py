@@ -10,6 +10,7 @@ import pytest
 from features.clock import utc_now
 from features.errors import InvalidRequest
 from features.ledger.simulated_clock import SimulatedClock
+from features.settings import load_settings
 from serving.contract.clock import ClockRequest
 from serving.server.settling.clock import clock_fields, move_clock
 
@@ -21,15 +22,18 @@ def test_the_answer_and_readyz_tell_the_time_and_whether_something_is_being_done
     request = ClockRequest(now=MARCH, settle=True)
     answer = asyncio.run(move_clock(request, ledger, clock))
     assert (answer.now, answer.settling, answer.settled_until) == (MARCH, True, None)
-    assert clock_fields(clock, 2) == {
+    assert clock_fields(clock, load_settings({"NBA_WORKERS": "2"})) == {
         "clock": "simulated",
         "now": "2026-03-01T08:00:00+00:00",
         "settled_until": None,
         "settling": ["folded", "learned", "summed", "worker 1", "worker 2"],
+        "not_settled": ["journeys"],
     }
+    without = load_settings({"NBA_JOURNEYS": "false"})
+    assert clock_fields(clock, without)["not_settled"] == []
 
 
 def test_the_real_clock_is_not_set_and_nothing_is_said_about_it(ledger):
     with pytest.raises(InvalidRequest, match="NBA_CLOCK=simulated"):
         asyncio.run(move_clock(ClockRequest(now=MARCH), ledger, utc_now))
-    assert clock_fields(utc_now, 1) == {}
+    assert clock_fields(utc_now, load_settings({})) == {}

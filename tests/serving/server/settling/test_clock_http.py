@@ -53,6 +53,7 @@ CATALOG = {
         "weekly": action("weekly"),
         "letter": action("letter", "email"),
         "scarce": action("scarce", volume={"at_most": 1}),
+        "visitor": action("visitor", "web", eligibility=["visit_silence_days < 2"]),
     },
 }
 
@@ -111,6 +112,13 @@ class Story:
         """The rules that keep an action from a customer now."""
         return self.decide(name, customer, channel)[1]
 
+    def visit(self, customer: str, at: datetime) -> tuple[int, str]:
+        """Tell that a customer visits; how many events were accepted, and the refusal."""
+        told = {"event_id": f"{customer}-{at}", "customer_id": customer, "type": "visit"}
+        told |= {"occurred_at": at.isoformat(), "channel": "web"}
+        _, answer = self.server.post("/v1/events", {"events": [told]})
+        return answer["accepted"], "".join(one["field"] for one in answer["rejected"])
+
     def credit(self, decision_id: str) -> float | None:
         """The count of the silence of a decision; None if the learner has not counted it yet."""
         columns = tables.credits.c
@@ -145,6 +153,12 @@ def test_all_that_goes_by_time_follows_the_simulated_clock(shop: Built, tmp_path
         assert day.settle(MONDAY)["clock"] == "simulated"
         first = day.shown("weekly", "ann")
 
+        # What a customer has done, as long as it is new; it cannot be told before it happens.
+        assert day.rules("visitor", "emma", "web") == {"eligibility"}
+        assert day.visit("emma", MONDAY + HOUR) == (0, "occurred_at")
+        assert day.visit("emma", MONDAY) == (1, "")
+        assert day.rules("visitor", "emma", "web") == set()
+
         # Quiet hours, and the volume of a day.
         day.shown("letter", "bob", "email")
         day.shown("scarce", "carl")
@@ -153,6 +167,7 @@ def test_all_that_goes_by_time_follows_the_simulated_clock(shop: Built, tmp_path
         assert day.rules("letter", "carl", "email") == {"contact_policy.quiet_hours.0"}
         day.settle(MONDAY + DAY)
         assert day.rules("letter", "carl", "email") == set()
+        assert day.rules("visitor", "emma", "web") == set()
         day.settle(MONDAY + DAY + 9 * HOUR)  # the price of the volume falls in the course of a day
         day.shown("scarce", "dora")
 
@@ -160,6 +175,7 @@ def test_all_that_goes_by_time_follows_the_simulated_clock(shop: Built, tmp_path
         early = day.credit(first)
         day.settle(MONDAY + 2 * DAY)
         later = day.credit(first)
+        assert day.rules("visitor", "emma", "web") == {"eligibility"}
         served = day.settle(MONDAY + 3 * DAY)["models"]["bandit"]
         assert early is not None and later is not None and early < later < 1.0
         assert day.credit(first) == 1.0

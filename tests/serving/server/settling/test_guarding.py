@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import re
+from datetime import timedelta
 from types import SimpleNamespace
 
 import pytest
 
+from features.ledger.simulated_clock import SimulatedClock, set_clock
 from serving.access.traffic_metrics import answer_metrics
 from serving.guardrails.watch import GuardrailWatch
 from serving.server import monitoring
 from serving.server.settling.guarding import GuardrailTasks
-from tests.serving.guardrails.conftest import COMPLAINTS, HOUR, business  # noqa: F401
+from tests.serving.guardrails.conftest import (  # noqa: F401
+    COMPLAINTS,
+    HOUR,
+    GuardedBusiness,
+    business,
+    harmed_domain,
+)
 from tests.serving.guardrails.made import harmful_test, with_harm
 from tests.serving.guardrails.test_stops import lift, stop
 
@@ -24,11 +32,11 @@ class Threads:
         return task(*arguments)
 
 
-def worker(shop, leads):
+def worker(shop, leads, clock=None):
     parts = SimpleNamespace(
         engine=shop.engine,
         guardrails=GuardrailWatch(shop.ledger, shop.domain),
-        clock=lambda: shop.now,
+        clock=clock or (lambda: shop.now),
     )
     return GuardrailTasks(parts, Threads(), leads)
 
@@ -99,3 +107,16 @@ def test_the_evidence_of_what_was_removed_is_no_longer_told(business, monkeypatc
     actions = {name: one for name, one in shop.base.actions.items() if name != "call_back"}
     shop.use({"kept": COMPLAINTS["complaints"]}, actions=actions)
     assert told() == {("kept", "discount"), ("kept", "policy")}
+
+
+def test_tests_do_not_begin_at_a_simulated_time_that_may_still_be_set_back(ledger, toy_catalog):
+    """Else they would leave out all that happens until the simulated time comes there."""
+    shop = GuardedBusiness(ledger, toy_catalog, harmed_domain(), COMPLAINTS)
+    clock = SimulatedClock(ledger).begin()
+    tasks = worker(shop, leads=True, clock=clock)
+    asyncio.run(tasks.count(pause_s=0.0))
+    assert [one.since for one in shop.views()] == [None]
+    back = clock() - timedelta(days=300)
+    ledger.write_now(lambda c: set_clock(c, back, settle=False))
+    asyncio.run(tasks.count(pause_s=0.0))
+    assert [one.since for one in shop.views()] == [back]
