@@ -74,6 +74,7 @@ SLOWEST = (
     "training/pipeline/test_train.py",
     "serving/policies/test_paced_days.py",
     "serving/audit/test_replay_http.py",
+    "serving/server/settling/test_clock_http.py",
     "serving/server/test_kill.py",
     "bench/test_served_run.py",
     "serving/learn/test_learner_silence.py",
