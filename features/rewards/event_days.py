@@ -167,9 +167,14 @@ def margin_of(shares: Mapping[str, float], properties: str) -> float:
     """Sum the margin of an event, from its properties as JSON.
 
     A value that no event may have today counts as 0: one of a time when the property was a
-    category, or one that was written past all checks. Else it would spoil the sums of all days.
+    category, or one that was written past all checks. Else one event would stop or spoil all sums.
     """
-    known = from_json(properties)
+    try:
+        known = from_json(properties)
+    except ValueError:
+        return 0.0
+    if not isinstance(known, dict):
+        return 0.0
     amounts = ((share, known.get(name)) for name, share in shares.items())
     return sum((share * value for share, value in amounts if is_amount(value)), 0.0)
 

@@ -136,7 +136,9 @@ def verdict(arms: Sequence[ArmView], pairs: Sequence[PairView], ratio: SampleRat
 def objective_sentence(domain: Domain) -> str:
     """Say what counts as the value of a customer, by the objective of the domain."""
     objective = domain.objective
-    if isinstance(objective.margin, dict):
+    if not objective.shares(domain.events):
+        margin = "no margin, as no event measures what is spent"
+    elif isinstance(objective.margin, dict):
         parts = (f"{share:g} x {name}" for name, share in objective.margin.items())
         margin = f"the sum of {', '.join(parts)}"
     elif isinstance(objective.margin, str):

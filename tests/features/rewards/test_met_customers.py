@@ -49,6 +49,8 @@ def test_a_customer_is_met_at_the_earliest_decision_shown_or_not(
     decided(ledger, "d3", NOW + HOUR, {})
     put_imported(ledger, "imported", NOW - 9 * HOUR)
     sum_all(ledger, rules)
+    decided(ledger, "d4", NOW + DAY, {})
+    sum_all(ledger, rules)
     assert met(ledger) == {"c1": NOW - HOUR}
 
 

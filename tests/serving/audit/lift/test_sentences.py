@@ -105,3 +105,8 @@ def test_arms_of_wrong_sizes_are_told_instead_of_any_lift():
 def test_the_objective_is_told_in_words(toy_domain, objective, expected):
     churn = {"event": "visit", "when": "happens", "back": "order"}
     assert expected in objective_sentence(with_spend(toy_domain, churn=churn, objective=objective))
+
+
+def test_that_no_event_has_a_margin_is_told(toy_domain):
+    said = objective_sentence(toy_domain)
+    assert "no margin, as no event measures what is spent, less the costs of actions" in said
