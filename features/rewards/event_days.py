@@ -175,8 +175,8 @@ def margin_of(shares: Mapping[str, float], properties: str) -> float:
         return 0.0
     if not isinstance(known, dict):
         return 0.0
-    amounts = ((share, known.get(name)) for name, share in shares.items())
-    return sum((share * value for share, value in amounts if is_amount(value)), 0.0)
+    amounts = {name: known[name] for name in shares if is_amount(known.get(name))}
+    return sum((shares[name] * value for name, value in amounts.items()), 0.0)
 
 
 def _last_moment(

@@ -76,7 +76,8 @@ def test_a_migrated_home_meets_its_customers_anew_and_sums_all_events_again(
     domain = with_spend(toy_domain)
     former = Ledger(ledger_url)
     for number, customer_id in enumerate(("c1", "c2")):
-        decided(former, f"d{number}", NOW, {}, customer_id=customer_id, arm="control")
+        about = {"customer_id": customer_id, "arm": "control"}
+        decided(former, f"d{number}", NOW - 2 * DAY, {"discount": 14}, **about)
     happened(former, domain, "e1", "c1", NOW - 30 * DAY, "order")
     happened(former, domain, "e2", "c1", NOW, "order")
     of_then = [EventDay(TODAY - 30, 0, 2.5), EventDay(TODAY - 10, 1, 0.0), EventDay(TODAY, 0, 2.5)]
