@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
+from features.errors import InvalidSetting
 from serving.cli.terminal import out, plain_errors, progress
 
 if TYPE_CHECKING:
@@ -75,6 +76,7 @@ def simulate(
     Example: nba simulate --customers 300 --days 20 --url http://localhost:3000
     """
     with plain_errors():
+        _check_picture(picture, url)
         if tables is not None:
             from serving.cli.simulation.tables import write_customers
 
@@ -91,6 +93,24 @@ def simulate(
 
                 draw_tournaments(found, picture)
                 out.print(f"Drawn to {picture}.", soft_wrap=True)
+
+
+def _check_picture(picture: Path | None, url: str | None) -> None:
+    """Refuse a file that cannot be written, before hours of playing.
+
+    Raises
+    ------
+    InvalidSetting
+    """
+    if picture is None:
+        return
+    written = picture.suffix.lower() == ".png" and picture.parent.is_dir() and not picture.is_dir()
+    if url is not None or not written:
+        raise InvalidSetting(
+            f"picture is {str(picture)!r}{' together with url' if url is not None else ''}.",
+            expected="a name that ends with .png, in a folder that exists; not of a server's days",
+            remedy="Correct --picture, or leave it out.",
+        )
 
 
 def _play_here(
@@ -144,35 +164,39 @@ def _play_on_server(
 
 
 def print_tournament(tournament: TournamentResult) -> None:
-    worlds = f"{len(tournament.seeds)} world{'s' if len(tournament.seeds) > 1 else ''}"
-    out.print(
-        f"\n[bold]{tournament.world}[/bold]: {tournament.customers:,} customers, "
-        f"{tournament.days} days, {worlds} from seed {tournament.seeds[0]}",
-        highlight=False,
+    size = (
+        _counted(tournament.customers, "customer"),
+        _counted(tournament.days, "day"),
+        f"{_counted(len(tournament.seeds), 'world')} from seed {tournament.seeds[0]}",
     )
+    out.print(f"\n[bold]{tournament.world}[/bold]: {', '.join(size)}", highlight=False)
     _print_summaries(tournament)
     _print_differences(tournament)
     _print_lifts(tournament)
 
 
 def _print_summaries(tournament: TournamentResult) -> None:
+    from serving.simulation.played import NOBODY_OF
     from serving.simulation.report import policy_summaries
 
-    table = Table(
-        "policy",
-        "EUR a customer",
-        "left",
-        "of oracle's gain over random",
-        "in last third",
-        "caps broken",
-    )
+    policy = Column("policy", overflow="fold")  # long names of actions are not cut
+    table = Table(policy, "EUR a customer", "left", "gain", "gain, last third", "caps broken")
     for one in policy_summaries(tournament):
-        name = one.name if one.variant == one.name else f"{one.name} ({one.variant})"
+        variant = one.variant.removeprefix("rules: ")
+        name = one.name if variant == one.name else f"{one.name} ({variant})"
         shares = (one.oracle_share, one.late_oracle_share)
         gains = ["" if share is None else f"{share.value:.1%}" for share in shares]
         churn = f"{one.churn.value:.2%}"
         table.add_row(name, f"{one.value.value:.2f}", churn, *gains, f"{one.cap_violations}")
     out.print(table)
+    if {*NOBODY_OF} & {*tournament.asked}:
+        out.print("Of served and acceptance, the customers of the arm policy count.")
+    if {"oracle", "random"} <= {*tournament.asked}:
+        out.print(
+            "Gain: 0 % is random, 100 % the oracle, which looks weeks ahead; empty where it is not "
+            "sure that the oracle earns more.",
+            highlight=False,
+        )
 
 
 def _print_differences(tournament: TournamentResult) -> None:
@@ -189,13 +213,17 @@ def _print_differences(tournament: TournamentResult) -> None:
 
 
 def _print_lifts(tournament: TournamentResult) -> None:
+    from serving.simulation.played import NOBODY_OF
     from serving.simulation.report import lift_checks
 
     checks = lift_checks(tournament)
     if not checks:
+        if {*NOBODY_OF} & {*tournament.asked}:
+            out.print("No lift is reported yet: too few customers in an arm. Raise --customers.")
         return
     table = Table(
-        "lift of", "arms", escape("reported [always valid]"), escape("[one look]"), "true", "held"
+        *("lift of", "arms", escape("reported [at any time]")),
+        *(escape("[one planned look]"), "true", "held"),
     )
     for one in checks:
         means, held = one.means, f"{one.holds} and {one.planned_holds} of {one.worlds}"
@@ -208,6 +236,15 @@ def _print_lifts(tournament: TournamentResult) -> None:
             held,
         )
     out.print(table)
+    out.print(
+        "EUR a customer. Held: in how many worlds the interval at any time, and that of one "
+        "planned look, hold the true lift.",
+        highlight=False,
+    )
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def _figure(interval: ConfidenceInterval, times: float = 1.0) -> str:

@@ -42,7 +42,7 @@ def draw_tournaments(tournaments: Sequence[TournamentResult], path: Path) -> Non
     for tournament, (values, churn, differences) in zip(tournaments, rows, strict=True):
         _draw_courses(values, churn, tournament)
         _draw_differences(differences, tournament)
-    figure.savefig(path, dpi=110)
+    figure.savefig(path, dpi=110, format="png")
     plt.close(figure)
 
 

@@ -33,7 +33,8 @@ class PolicySummary:
     churn : ConfidenceInterval
         Share of the customers who left.
     oracle_share, late_oracle_share : ConfidenceInterval or None
-        (value - random) / (oracle - random); None if one of the two was not played.
+        (value - random) / (oracle - random); None if one of the two was not played, or if it is not
+        certain among these customers that the oracle earns more.
     cap_violations : int
         Windows in which a cap was exceeded, in all worlds and arms.
     """
@@ -222,11 +223,15 @@ def _oracle_share(
     """The share of the oracle's gain, among the customers for whom the policy chose."""
     if not {"oracle", "random"} <= {*tournament.asked}:
         return None
-    shares = []
+    shares, gains = [], []
     for number, one in enumerate(tournament.runs[name]):
         others = (tournament.runs[other][number] for other in ("oracle", "random"))
-        policy, oracle, random = (value(run)[one.members].mean() for run in (one, *others))
-        shares.append((policy - random) / (oracle - random))
+        policy, oracle, random = (value(run)[one.members] for run in (one, *others))
+        gains.append(oracle - random)
+        shares.append((policy.mean() - random.mean()) / (oracle.mean() - random.mean()))
+    # A share of what may be nothing, or less, says nothing.
+    if not mean_over_worlds([np.concatenate(gains)]).low > 0:
+        return None
     error = float(np.std(shares, ddof=1)) / sqrt(len(shares)) if len(shares) > 1 else nan
     return student_interval(float(np.mean(shares)), error, len(shares))
 

@@ -13,7 +13,7 @@ from features.errors import InvalidSetting
 from features.nearest_names import did_you_mean
 from features.progress import Progress, quiet
 from serving.simulation.played import ACCEPTANCE, NOBODY_OF, SERVED, Game, Played
-from training.simulation.baselines import BASELINES, baseline
+from training.simulation.baselines import BASELINES, CHOSEN, baseline, pilot_seeds
 from training.simulation.businesses import BUSINESSES
 from training.simulation.checks import check_size
 
@@ -136,6 +136,13 @@ def _check(
             "There is nothing to simulate.",
             expected="at least one world, one seed and one policy",
             remedy="Raise --seeds, or name --world and --policies.",
+        )
+    pilots = {*seeds} & {*pilot_seeds()} if {*policies} & {*CHOSEN} else set[int]()
+    if pilots:
+        raise InvalidSetting(
+            f"seeds has {min(pilots)}, a world in which {' and '.join(CHOSEN)} are chosen.",
+            expected="worlds that no policy was chosen in",
+            remedy="Choose another --first-seed.",
         )
     if arms is not None and not 0 <= arms <= MOST_ARMS:
         raise InvalidSetting(

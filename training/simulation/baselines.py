@@ -20,7 +20,8 @@ from training.simulation.draws import sample_categorical
 from training.simulation.rollout import run_policy
 
 BASELINES = ("nobody", "random", "fixed", "rules", "oracle")
-PILOT_SEED = 1_000_003  # of the first pilot world; no results are reported of pilot worlds
+CHOSEN = ("fixed", "rules")  # in pilot worlds, of which no results are reported
+PILOT_SEED = 1_000_003  # of the first pilot world
 PILOT_WORLDS = 2
 PILOT_CUSTOMERS = 4_000
 
@@ -112,7 +113,7 @@ def baseline(
     ``fixed`` and ``rules`` are the action and the list of rules that earn most in pilot worlds of
     other seeds.
     """
-    if name in ("fixed", "rules"):
+    if name in CHOSEN:
         candidates = (fixed_policies if name == "fixed" else rules_policies)(business)
         return best_in_pilot(business, candidates, customers, days, progress)
     return {
@@ -120,6 +121,11 @@ def baseline(
         "random": RandomPolicy(),
         "oracle": OraclePolicy(),
     }[name]
+
+
+def pilot_seeds() -> range:
+    """Return the seeds of the pilot worlds."""
+    return range(PILOT_SEED, PILOT_SEED + PILOT_WORLDS)
 
 
 def best_in_pilot(
@@ -133,7 +139,7 @@ def best_in_pilot(
     values = []
     for number, policy in enumerate(candidates):
         means = []
-        for seed in range(PILOT_SEED, PILOT_SEED + PILOT_WORLDS):
+        for seed in pilot_seeds():
             world = business.make_world(min(customers, PILOT_CUSTOMERS), seed, days)
             run = run_policy(business, policy, world, seed)
             means.append(run.value_of_customer_eur.mean())

@@ -62,7 +62,7 @@ class RunResult:
     value_eur : shape (n_days,)
         `SimulatedWorld.value_of_day` of all customers, by the day on which it happened.
     lost : shape (n_days,)
-        Number of customers who left on each day.
+        Number of customers who left on each day, less those who came back.
     value_of_customer_eur : shape (n_customers,)
         The same value by customer.
     late_value_of_customer_eur : shape (n_customers,)
@@ -104,18 +104,19 @@ def run_policy(
     n_customers, k = len(world.arrived_at), len(business.actions)
     value, late = np.zeros(n_customers), np.zeros(n_customers)
     by_day, lost = np.zeros(world.days), np.zeros(world.days, dtype=np.int64)
-    shown = np.zeros(k, dtype=np.int64)
+    shown, gone = np.zeros(k, dtype=np.int64), 0
     for day in range(world.days):
         arrivals = world.begin_day()
         uniform = np.random.default_rng([seed, 2, day]).random(n_customers)
         actions = policy.choose(arrivals, uniform[arrivals.customer])
         outcomes = world.act(actions)
-        left = world.end_day()
+        world.end_day()
         policy.end_day(actions, outcomes)
         change = world.value_of_day()
         value += change
         late += change * (day >= world.days - world.days // 3)
-        by_day[day], lost[day] = change.sum(), left.sum()
+        by_day[day], lost[day] = change.sum(), world.gone.sum() - gone
+        gone += lost[day]
         shown += np.bincount(actions, minlength=k)
         progress(policy.name, day + 1, world.days)
     violations = cap_violations(

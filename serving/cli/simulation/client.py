@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from http import HTTPStatus
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from features.errors import InvalidSetting
 from serving.access.gate import bearer
@@ -22,7 +22,12 @@ TIMEOUT_S = 30
 TRIES = 6  # of one request that the server is too busy for, or whose connection broke
 LONGEST_PAUSE_S = 5.0
 AGAIN = (HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE)
-START = "NBA_CLOCK=simulated NBA_DOMAIN=features/domains/world.yaml nba serve"
+START = (
+    "NBA_CLOCK=simulated NBA_DOMAIN=features/domains/world.yaml nba serve "
+    "(shop.yaml for --world shop)"
+)
+
+AS_IT_SAYS = "Do what the answer says, and run the command again."
 
 T = TypeVar("T")
 
@@ -49,7 +54,7 @@ class ServerClient:
         self, url: str, key: str = "", pause: Callable[[float], None] = time.sleep
     ) -> None:
         parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.netloc:
+        if parts.scheme not in ("http", "https") or not _has_host(parts):
             raise InvalidSetting(
                 f"url is {url!r}.",
                 expected="an address such as http://localhost:3000",
@@ -61,8 +66,13 @@ class ServerClient:
         kind = HTTPSConnection if parts.scheme == "https" else HTTPConnection
         self._connection = kind(parts.netloc, timeout=TIMEOUT_S)
 
-    def post(self, path: str, body: Any) -> Any:
+    def post(self, path: str, body: Any, remedy: str = AS_IT_SAYS) -> Any:
         """Send a JSON body and return the parsed answer.
+
+        Parameters
+        ----------
+        remedy
+            What to do if the server refuses it.
 
         Raises
         ------
@@ -74,7 +84,7 @@ class ServerClient:
             raise InvalidSetting(
                 f"{self.url}{path} answered {status}: {_sentence(text)}",
                 expected="an answer of status 200",
-                remedy="Do what the answer says, and run the command again.",
+                remedy=remedy,
             )
         return json.loads(text)
 
@@ -134,6 +144,13 @@ class ServerClient:
             expected="a started server",
             remedy=f"Start one: {START}",
         )
+
+
+def _has_host(parts: SplitResult) -> bool:
+    try:
+        return bool(parts.hostname) and parts.port != 0  # reading it checks its range
+    except ValueError:
+        return False
 
 
 def _is_busy(answer: HTTPResponse, path: str) -> bool:

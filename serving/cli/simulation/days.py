@@ -158,7 +158,7 @@ class ServerDays:
             mine = [self._event(one) for one in events if one.event.customer % count == part]
             for start in range(0, len(mine), MAX_EVENTS):
                 body = {"events": mine[start : start + MAX_EVENTS]}
-                found.append((part, partial(_post_events, body)))
+                found.append((part, partial(_post_events, body, self.business.domain)))
         return found
 
     def _event(self, named: Named) -> dict[str, Any]:
@@ -220,11 +220,12 @@ def _post(path: str, body: dict[str, Any], client: ServerClient) -> None:
     client.post(path, body)
 
 
-def _post_events(body: dict[str, Any], client: ServerClient) -> None:
-    answer = client.post("/v1/events", body)
+def _post_events(body: dict[str, Any], domain: str, client: ServerClient) -> None:
+    remedy = f"Start it with NBA_DOMAIN=features/domains/{domain}.yaml, or choose --world."
+    answer = client.post("/v1/events", body, remedy)
     if answer["rejected"]:
         raise InvalidSetting(
             f"The server rejected an event: {answer['rejected'][0]['error']}",
             expected="a server of the domain file of the world",
-            remedy="Start it with NBA_DOMAIN=features/domains/world.yaml, or choose --world.",
+            remedy=remedy,
         )

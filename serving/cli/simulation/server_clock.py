@@ -37,10 +37,15 @@ class ServerClock:
     def __init__(self, client: ServerClient, pause: Callable[[float], None] = time.sleep) -> None:
         self._client, self._pause = client, pause
         ready = client.get("/readyz")
+        if "models" not in ready:
+            raise InvalidSetting(
+                f"{client.url} does not tell its clock without a key of the scope read.",
+                expected="a key of the scopes decide, write, read and admin",
+                remedy="Make one with nba keys add, and send it by --key or NBA_KEY.",
+            )
         if ready.get("clock") != "simulated":
             raise InvalidSetting(
-                f"{client.url} goes by the real clock, on which no simulated days pass"
-                f"{'' if 'models' in ready else ', or the key has not the scope read'}.",
+                f"{client.url} goes by the real clock, on which no simulated days pass.",
                 expected="a server with a simulated clock and a home of its own",
                 remedy=f"Start one: NBA_HOME=simulated/.nba {START}",
             )

@@ -8,16 +8,31 @@ from typing import Any
 
 from rich.table import Table
 
+from features.errors import InvalidSetting
 from serving.cli.simulation.play import PairResult, ServerResult
 from serving.cli.terminal import out
 from training.simulation.business import SimulatedBusiness
 
 
 def write_customers(business: SimulatedBusiness, folder: Path, customers: int, seed: int) -> Path:
-    """Write the customers of a world as a table for `nba load`."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Write the customers of a world as a table for `nba load`.
+
+    Raises
+    ------
+    InvalidSetting
+        If the folder cannot be written.
+    """
     path = folder / "customers.csv"
-    business.make_world(customers, seed, 1).customers().to_csv(path, index=False)
+    table = business.make_world(customers, seed, 1).customers()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        table.to_csv(path, index=False)
+    except OSError as error:
+        raise InvalidSetting(
+            f"tables is {str(folder)!r}, where no file can be written ({type(error).__name__}).",
+            expected="a folder for the table of the customers",
+            remedy="Correct --tables.",
+        ) from error
     return path
 
 

@@ -51,6 +51,31 @@ def test_a_lift_is_printed_beside_the_true_one(monkeypatch):
     assert "3.00 [-1.00, 7.00]" in line and "[1.00, 5.00]" in line and "1 and 1 of 1" in line
 
 
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        (["--picture", "no-such-folder/x.png"], "picture is 'no-such-folder/x.png'. Expected a"),
+        (["--picture", "."], "picture is '.'. Expected a name that ends with .png"),
+        (["--picture", "x.png", "--url", "http://here"], "'x.png' together with url."),
+        (["--tables", __file__], "where no file can be written (FileExistsError)"),
+        (["--url", "http://127.0.0.1:99999"], "url is 'http://127.0.0.1:99999'. Expected an"),
+        (["--first-seed", "1000002", "--seeds", "2"], "seeds has 1000003, a world in which fixed"),
+    ],
+)
+def test_what_cannot_be_done_is_refused_before_a_day_is_played(given, sentence):
+    done = run(*given)
+    assert done.exit_code == 2, done.output
+    assert sentence in " ".join(done.output.split())
+
+
+def test_where_no_lift_is_reported_yet_that_is_said(monkeypatch):
+    runs = {"served": [served(run_of("served", 5.0), pair(3.0, None, None, 1.0, 5.0))]}
+    runs[NOBODY_OF[SERVED]] = [served(run_of("service", 2.0))]
+    with out.capture() as printed:
+        _print_lifts(TournamentResult("hand", CUSTOMERS, 3, (0,), ("served",), runs))
+    assert "No lift is reported yet" in printed.get()
+
+
 def test_an_unknown_policy_is_refused():
     done = run("--policies", "ours")
     assert done.exit_code == 2

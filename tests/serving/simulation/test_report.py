@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from serving.simulation.played import NOBODY_OF, SERVED
+from serving.simulation.played import NOBODY_OF, SERVED, Played
 from serving.simulation.report import (
     lift_checks,
     mean_over_worlds,
@@ -33,6 +33,17 @@ def test_the_share_of_the_oracles_gain_is_0_for_random_and_1_for_the_oracle():
         for one in policy_summaries(tournament(rules=5.0, random=1.0, oracle=9.0))
     }
     assert shares == pytest.approx({"rules": 0.5, "random": 0.0, "oracle": 1.0})
+
+
+def test_a_gain_that_may_be_nothing_is_not_shared():
+    """The oracle earns 0.01 more, give or take 0.1 from customer to customer."""
+    noise = np.tile([0.1, -0.1], CUSTOMERS // 2)
+    one = run("oracle", 1.01)
+    oracle = Played(replace(one, value_of_customer_eur=one.value_of_customer_eur + noise))
+    runs = {"random": [Played(run("random", 1.0))], "oracle": [oracle]}
+    found = policy_summaries(TournamentResult("hand", CUSTOMERS, 3, (0,), ("random", *runs), runs))
+    assert [one.oracle_share for one in found] == [None] * 3
+    assert found[0].late_oracle_share is not None  # of the last third there is no noise
 
 
 def test_without_oracle_there_is_no_share_of_its_gain():

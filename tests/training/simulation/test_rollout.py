@@ -25,6 +25,14 @@ def test_the_value_of_days_and_of_customers_is_the_same_money(business):
 
 
 @EACH
+def test_who_has_left_is_who_has_not_come_back(business):
+    world = business.make_world(200, 4, 60)
+    run = run_policy(business, RandomPolicy(), world, 4)
+    assert run.lost.sum() == run.left.sum() > 0
+    assert (run.lost < 0).any() == (business.name == "shop")  # nobody comes back to a contract
+
+
+@EACH
 def test_runs_of_one_seed_are_equal(business):
     runs = [
         run_policy(business, RandomPolicy(), business.make_world(100, 4, 12), 4) for _ in range(2)

@@ -43,7 +43,7 @@ class _Client:
     def __init__(self, server: StandIn, number: int) -> None:
         self._server, self._number = server, number
 
-    def post(self, path: str, body: Any) -> Any:
+    def post(self, path: str, body: Any, remedy: str = "") -> Any:
         server = self._server
         server.sent.append((self._number, server.now, path, body))
         if path == "/v1/events":
@@ -142,5 +142,5 @@ def test_value_counts_from_the_day_on_which_a_customer_was_met(played):
 def test_an_event_that_the_server_does_not_know_ends_the_simulation():
     server, world = StandIn(rejects=True), TELEPHONE.make_world(CUSTOMERS, 3, DAYS)
     days = ServerDays(TELEPHONE, world, server, server, BEGIN, "try")  # type: ignore[arg-type]
-    with pytest.raises(InvalidSetting, match=r"rejected an event: It is unknown\..*NBA_DOMAIN"):
+    with pytest.raises(InvalidSetting, match=r"rejected an event: It is unknown\..*world\.yaml"):
         days.play_day()

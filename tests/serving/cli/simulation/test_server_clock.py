@@ -77,7 +77,7 @@ def test_the_real_clock_is_refused_with_the_remedy(clock):
 def test_a_key_that_may_not_read_the_clock_is_thought_of():
     server = StandIn()
     server.ready = {"status": "ready"}
-    with pytest.raises(InvalidSetting, match="or the key has not the scope read"):
+    with pytest.raises(InvalidSetting, match="without a key of the scope read.*--key or NBA_KEY"):
         clock_of(server, [])
 
 
