@@ -22,6 +22,9 @@ serve: $(DONE)  ## Import the data, train the models, and start the server on po
 	$(BIN)/nba quickstart
 	$(BIN)/nba serve
 
+# Python keeps compiled modules, or each process that the tests start would compile them again.
+test test-fast: export PYTHONDONTWRITEBYTECODE :=
+
 test: $(DONE)  ## Run the whole test suite (14 minutes).
 	$(BIN)/python -m pytest -n 2 --dist loadfile --durations=10
 
