@@ -21,7 +21,7 @@ from features.ledger import tables
 from features.ledger.ledger import Ledger
 from features.store.locks import file_lock
 from serving.catalog.compiled_catalog import load_catalog
-from tests import fast_mode
+from tests import fast_mode, scratch
 from tests.commands import ROOT, nba, nba_in_process
 from tests.postgres import Postgres, find_binaries, postgresql
 from tests.server import Server, running, two_workers
@@ -106,6 +106,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("fast"):
         fast_mode.switch_on()
+    scratch.use_memory()
     # Or pytest-xdist would begin with the files that hold the most tests.
     config.option.loadscopereorder = False
     # Several workers share the cores: linear algebra on one thread each, as in server and learner
@@ -116,10 +117,12 @@ def pytest_configure(config: pytest.Config) -> None:
     # OpenBLAS would wake all cores for a matrix of a hundred rows, and wait for the slowest.
     threadpool_limits(limits=1, user_api="blas")
     # What is imported and collected stays: the garbage collector would walk it again and again.
+    # `pytest_collection_finish` switches it on again, for all that comes later.
     gc.disable()
 
 
 def pytest_collection_finish() -> None:
+    gc.freeze()
     gc.enable()
 
 
