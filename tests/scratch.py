@@ -20,7 +20,7 @@ NEEDED = 8 * 2**30  # bytes; the files of a whole run are half of it
 def use_memory(folder: Path = MEMORY) -> None:
     """Put temporary files, also those of the processes that tests start, into memory.
 
-    Nothing changes where `TMPDIR` is set, or where ``folder`` is too small or does not run programs.
+    Nothing changes where `TMPDIR` is set, or where ``folder`` is too small or runs no programs.
     """
     if "TMPDIR" not in os.environ and _fits(folder):
         os.environ["TMPDIR"] = str(folder)
