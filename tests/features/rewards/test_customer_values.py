@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pytest
 
+from features.business.catalog import Catalog
 from features.ledger import tables
 from features.rewards.customer_values import counted_days, customer_values
 from features.rewards.decision_rewards import DAY_US
@@ -75,6 +76,18 @@ def test_a_period_has_the_days_with_the_dates_of_the_business(zone):
     assert counted_days(clock, now, since, until) == (day, day + 6)
     assert counted_days(clock, now, since)[1] == day + 19
     assert counted_days(clock, now, until=now + 9 * DAY)[1] == day + 19
+
+
+def test_what_is_shown_on_the_evening_of_meeting_costs_on_the_day_of_meeting(
+    ledger, toy_catalog, toy_domain
+):
+    """In New York it is the evening before."""
+    content = toy_catalog.model_dump(mode="json", by_alias=True)
+    catalog = Catalog.model_validate(content | {"clock": {"zone": "America/New_York"}})
+    decided(ledger, "d1", NOW.replace(hour=2), {"discount": 14})
+    sum_all(ledger, RewardRules.of(catalog, toy_domain))
+    found = customer_values(ledger, toy_domain, catalog, NOW)
+    assert (list(found.days.day - TODAY), list(found.days.cost)) == ([0], [0.5])
 
 
 def test_who_left_before_a_period_and_who_before_it_was_met_is_told(
