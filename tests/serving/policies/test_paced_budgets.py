@@ -77,6 +77,14 @@ def test_two_volumes_are_not_rounded_alike(shared_out):
     assert abs(alike - 100) < 4 * 50**0.5
 
 
+def test_another_salt_rounds_other_days_up(shared_out):
+    one, days = {"volume": {"at_most": 1}}, [DAY + timedelta(n) for n in range(200)]
+    arms = [{"random": 0.5, "nobody": 0, "salt": salt} for salt in ("spring", "autumn")]
+    made = [shared_out(each, discount=one) for each in arms]
+    found = [[parts(budgets, day) for day in days] for budgets in made]
+    assert abs(sum(a == b for a, b in zip(*found, strict=True)) - 100) < 4 * 50**0.5
+
+
 def test_a_budget_is_shared_out_in_showings_of_its_dearest_action(shared_out):
     both = {"budget": "spring"}  # the two cost 1.00 and 0.50
     arms = {"random": 0.25, "nobody": 0}

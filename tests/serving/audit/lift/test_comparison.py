@@ -99,6 +99,9 @@ def test_who_had_left_before_a_period_has_not_left_in_it():
     assert found.left_before == {"policy": 0.25, "random": 0.0, "nobody": 0.0}
     assert compared(values, arm).left_before == {}
     assert [view.customers for view in found.arms] == [400, 300, 300]
+    values.met_day[:300] = LAST + 1  # who is met after the period is not in it
+    later = compared(values, arm, first_day=FIRST + 1)
+    assert later.arms[0].customers == 100 and later.left_before["policy"] == 0.0
 
 
 def test_pairs_with_an_arm_whose_share_is_0_are_left_out():
