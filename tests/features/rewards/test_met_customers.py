@@ -54,13 +54,16 @@ def test_a_customer_is_met_at_the_earliest_decision_shown_or_not(
     assert met(ledger) == {"c1": NOW - HOUR}
 
 
-def test_decisions_of_two_arms_do_not_count(ledger, toy_catalog, toy_domain):
+@pytest.mark.parametrize("first", [True, False], ids=["first walk", "new decisions"])
+def test_decisions_of_two_arms_do_not_count(ledger, toy_catalog, toy_domain, first):
     """As a migration notes the last of them."""
+    rules = RewardRules.of(toy_catalog, toy_domain)
+    if not first:
+        sum_all(ledger, rules)
     decided(ledger, "d1", NOW, {}, customer_id="c1")
     decided(ledger, "d2", NOW, {}, customer_id="c2")
     ledger.write_now(lambda c: tables.set_meta(c, TWO_ARMS, "2"))
     assert ledger.read(two_arms) == 2
-    rules = RewardRules.of(toy_catalog, toy_domain)
     decided(ledger, "d3", NOW + HOUR, {}, customer_id="c2")
     sum_all(ledger, rules)
     decided(ledger, "d4", NOW + HOUR, {}, customer_id="c3")

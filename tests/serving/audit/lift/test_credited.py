@@ -228,6 +228,14 @@ def test_open_windows_are_counted_with_what_is_known_and_told(world):
     assert (world.view().open, world.view().remarks) == (0, [])
 
 
+def test_the_share_of_random_is_that_of_the_two_arms_that_are_credited(
+    ledger, toy_catalog, toy_domain
+):
+    world = World(ledger, toy_catalog, toy_domain)
+    world.catalog = changed(toy_catalog, arms={"random": 0.2, "nobody": 0.2})
+    assert world.view().sample_ratio.expected_random == pytest.approx(0.25)
+
+
 def test_an_uneven_split_is_told_with_what_to_look_for(ledger, toy_catalog, toy_domain):
     world = World(ledger, toy_catalog, toy_domain, share=0.02)
     world.decide()
