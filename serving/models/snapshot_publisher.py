@@ -18,7 +18,6 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 
 from features.business.catalog import Catalog
-from features.clock import utc_now
 from features.ledger import tables
 from features.ledger.ledger import Ledger
 from features.outcomes.examination import Looks
@@ -217,7 +216,7 @@ class SnapshotPublisher:
 def _reserve(connection: sa.Connection) -> int:
     """Append a snapshot that nobody reads yet, and return its number."""
     insert = tables.snapshots.insert().returning(tables.snapshots.c.sequence)
-    row = {"base": UNFINISHED, "published_at": utc_now(), "payload": b""}
+    row = {"base": UNFINISHED, "published_at": tables.EPOCH, "payload": b""}  # until it is
     sequence: int = connection.execute(insert, row).scalar_one()
     return sequence
 

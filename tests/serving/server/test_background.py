@@ -38,9 +38,9 @@ def no_store(*_: object) -> None:
 class Server:
     """Components and background tasks of the shop, without Feast, MLflow and learner."""
 
-    def __init__(self, home: Path, **more: str) -> None:
+    def __init__(self, home: Path, more_catalog: str = "", **more: str) -> None:
         self.actions = home / "actions.yaml"
-        self.actions.write_text((SHOP / "actions.yaml").read_text())
+        self.actions.write_text((SHOP / "actions.yaml").read_text() + more_catalog)
         settings = load_settings(
             {
                 "NBA_HOME": str(home / "home"),
@@ -233,12 +233,9 @@ MARCH = datetime(2026, 3, 1, 8, tzinfo=UTC)
 def test_a_simulated_server_settles_and_says_what_does_not(tmp_path, monkeypatch):
     """The learner is another process; days may pass between two counts of journeys."""
     monkeypatch.setattr("serving.server.components.FeatureStore", no_store)
-    monkeypatch.setattr(background, "REWARDS_EVERY_S", 1e9)
-    monkeypatch.setattr(background, "JOURNEYS_EVERY_S", 1e9)
     server = Server(tmp_path, NBA_CLOCK="simulated")
     monkeypatch.setattr(server.tasks._journeys, "keep_alive", lambda now_s: None)
     ledger = server.components.ledger
-    decided(ledger, "d1", MARCH, {"hello": 14})
     counted = KeptState("r", 1, (), (), (), tables.micros(MARCH), 1, 0, "", 0, 0)
     ledger.write_now(lambda c: tables.set_meta(c, STATE, json.dumps(asdict(counted))))
     later = MARCH + timedelta(days=30)
@@ -249,10 +246,48 @@ def test_a_simulated_server_settles_and_says_what_does_not(tmp_path, monkeypatch
         return server.tasks.readiness()[1]
 
     server.run_until(lambda: answer()["settled_until"] is not None)
-    catalog = server.setup.compiled.catalog
-    assert sum(astuple(rewards(ledger, catalog, later).not_summed)) == 0
     told = {"clock": "simulated", "now": later.isoformat(), "settled_until": later.isoformat()}
     assert answer().items() >= (told | {"settling": [], "not_settled": ["journeys"]}).items()
     server.tasks._journeys.look(server.components.clock())
     assert server.tasks._journeys.problems == []
     server.components.close()
+
+
+GUARDED = """
+arms: {random: 0.3, nobody: 0.1}
+guardrails:
+  complaints: {counts: complaint_opened, description: Complaints.}
+"""
+
+
+def test_a_request_to_settle_does_itself_what_other_tasks_would_do_in_time(tmp_path, monkeypatch):
+    """No other task runs here: events, retention, rewards, guardrails, and the new snapshot."""
+    monkeypatch.setattr("serving.server.components.FeatureStore", no_store)
+    server = Server(tmp_path, GUARDED, NBA_CLOCK="simulated")
+    parts, ledger, done = server.components, server.components.ledger, list[str]()
+
+    async def shown(now: datetime, pause_s: float) -> None:
+        done.append(f"events until {now:%Y-%m-%d}, pauses of {pause_s} s")
+
+    monkeypatch.setattr(parts.ingest.publisher, "show_backlog", shown)
+    monkeypatch.setattr(parts.model_watcher, "refresh_snapshot", lambda: done.append("snapshot"))
+    decided(ledger, "d1", MARCH, {"hello": 14})
+    later = MARCH + timedelta(days=500)
+    asked = ledger.write_now(lambda c: set_clock(c, later, settle=True))
+
+    def state() -> list[bool]:
+        summed = rewards(ledger, server.setup.compiled.catalog, later).not_summed
+        whole = tables.decisions.select().where(tables.decisions.c.answer.is_not(None))
+        some = (whole, tables.guardrail_tests.select())
+        rows = (bool(ledger.read(lambda c, one=one: c.execute(one).all())) for one in some)
+        return [sum(astuple(summed)) == 0, *rows]
+
+    assert state() == [False, True, False]
+    asyncio.run(server.tasks._settling.look())
+    assert state() == [True, False, True]
+    assert done == ["events until 2027-07-14, pauses of 0.0 s"]
+    ledger.write_now(lambda c: note_part(c, LEARNED, asked.settles_asked, later))
+    asyncio.run(server.tasks._settling.look())
+    assert done[1:] == ["snapshot"]
+    assert server.tasks.readiness()[1]["settled_until"] == later.isoformat()
+    parts.close()
