@@ -11,13 +11,15 @@ import os
 import runpy
 import subprocess
 import threading
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
 import pytest
+import sqlalchemy as sa
 
 from features.clock import utc_now
+from features.ledger.experiment_tables import settled_parts
 from features.ledger.ledger import Ledger
 from features.ledger.simulated_clock import (
     FOLDED,
@@ -295,6 +297,20 @@ def test_when_events_are_folded_all_that_waits_is_learned_and_published_with_tre
     busy.done.clear()
     simulated.rounds.run_one()
     assert "trees" not in busy.done  # once for a request
+
+
+def test_a_time_that_is_set_meanwhile_is_not_noted_as_learned(ledger, monkeypatch):
+    simulated, later = Simulation(ledger), MARCH + timedelta(days=1)
+
+    def trees(now: datetime) -> None:
+        ledger.write_now(lambda c: set_clock(c, later, settle=False))
+
+    monkeypatch.setattr(simulated.busy, "finish_trees", trees)
+    simulated.ask()
+    simulated.rounds.run_one()
+    assert simulated.clock() == later and simulated.busy.times == {MARCH}
+    until = sa.select(settled_parts.c.until).where(settled_parts.c.part == LEARNED)
+    assert ledger.read(lambda c: c.execute(until).scalar_one()) == MARCH
 
 
 def test_what_could_not_be_learned_is_learned_again_before_it_is_noted(ledger):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -80,3 +80,18 @@ def test_work_that_fails_is_done_again(ledger, monkeypatch):
     fold[0] = parts.noting("fold 1")
     asyncio.run(broken.look())
     assert parts.done == ["fold 1"] and parts.clock.state_of(["folded"])[1] == []
+
+
+def test_what_is_set_meanwhile_is_not_noted_as_done(ledger):
+    """The work of each part was that of the time at which it began."""
+    parts, later = Parts(ledger, 1), MARCH + timedelta(days=1)
+
+    async def moves() -> None:
+        ledger.write_now(lambda c: set_clock(c, later, settle=False))
+
+    work = WorkOfSettling([moves], [], [])
+    parts.workers = [WorkerSettling(ledger, parts.clock, 1, 1, work)]
+    parts.ask()
+    parts.learn()
+    parts.look()
+    assert parts.clock() == later and parts.clock.state().settled_until == MARCH
