@@ -92,6 +92,6 @@ def test_what_is_set_meanwhile_is_not_noted_as_done(ledger):
     work = WorkOfSettling([moves], [], [])
     parts.workers = [WorkerSettling(ledger, parts.clock, 1, 1, work)]
     parts.ask()
-    parts.learn()
+    ledger.write_now(lambda c: note_part(c, "learned", 1, later))
     parts.look()
     assert parts.clock() == later and parts.clock.state().settled_until == MARCH
