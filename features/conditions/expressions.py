@@ -24,16 +24,10 @@ from collections.abc import Sequence
 from math import isfinite
 from typing import Any
 
+from rule_engine import Context, DataType, Rule, ast
+from rule_engine.errors import EngineError, RuleSyntaxError, SymbolResolutionError
+
 from features.conditions.names import Names
-from features.conditions.rule_parser import (
-    Context,
-    DataType,
-    EngineError,
-    Rule,
-    RuleSyntaxError,
-    SymbolResolutionError,
-    ast,
-)
 from features.conditions.terms import (
     NO,
     NULL,
