@@ -56,7 +56,8 @@ def _draw_courses(values: Any, churn: Any, tournament: TournamentResult) -> None
         churn.plot(days, 100 * lost / tournament.customers, label=name, color=COLORS[name])
     title = f"{tournament.world}: cumulative value, all arms"
     values.set(title=title, xlabel="day", ylabel="euro a customer")
-    churn.set(title="Cumulative churn, all arms", xlabel="day", ylabel="% of the customers")
+    churn.set(title="Customers who have left, all arms", xlabel="day", ylabel="%")
+    churn.set_ylim(bottom=0)
     values.legend()
 
 

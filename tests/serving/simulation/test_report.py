@@ -101,10 +101,13 @@ def test_each_policy_and_world_has_its_own_counterpart_in_which_nobody_is_contac
     """Two policies in two worlds; what the counterparts earned is 1, 10, 100 and 1,000."""
     runs, earned = {}, {"served": (1.0, 10.0), "acceptance": (100.0, 1_000.0)}
     for name, values in earned.items():
-        runs[name] = [served(run(name, 0.0), pair(0.0, -1.0, 1.0, -1.0, 1.0)) for _ in values]
+        bounds = [(-value - 0.5, -value + 0.5) for value in values]
+        runs[name] = [served(run(name, 0.0), pair(0.0, *one, *one)) for one in bounds]
         runs[NOBODY_OF[name]] = [served(run("alone", value)) for value in values]
     worlds = TournamentResult("hand", CUSTOMERS, 3, (0, 1), tuple(earned), runs)
-    true = {check.policy: check.means.true for check in lift_checks(worlds)}
+    checks = lift_checks(worlds)
+    assert [(one.holds, one.planned_holds) for one in checks] == [(2, 2)] * 2
+    true = {check.policy: check.means.true for check in checks}
     assert true == pytest.approx({"served": -5.5, "acceptance": -550.0})
     last = lift_checks(replace(worlds, runs={name: some[1:] for name, some in runs.items()}))
     assert [one.means.true for one in last] == pytest.approx([-10.0, -1_000.0])

@@ -52,6 +52,22 @@ def test_acceptances_are_told_and_returns_retract_them(played):
     assert {*retracted} <= {row.outcome_id for row in rows}
 
 
+def test_what_the_world_draws_is_told_on_its_day_and_nothing_else(played):
+    expected = set()
+    for day, (customers, actions, drawn) in enumerate(played.drawn):
+        for row in np.flatnonzero(drawn.accepted & (actions > 0)):
+            about = f"d{day:03d}-{customers[row]:07d}", TELEPHONE.names[actions[row]]
+            expected.add((*about, False, day + int(drawn.accepted_after_days[row])))
+            expected.add((*about, True, day + int(drawn.returned_after_days[row])))
+    told = {
+        (row.decision_id, row.action_id, bool(row.retracts), (row.received_at - BEGIN).days)
+        for row in _rows(played, tables.outcomes)
+    }
+    assert told == {one for one in expected if one[3] < len(played.drawn)}
+    assert {one[2] for one in told} == {False, True}
+    assert len({one[3] for one in told}) > 3
+
+
 def test_two_runs_of_one_seed_are_alike():
     runs = []
     for _ in range(2):

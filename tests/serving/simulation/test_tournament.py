@@ -49,6 +49,9 @@ def test_the_lift_is_reported_of_the_ledger_and_true_of_the_world(tournament):
         assert arms[name].value == pytest.approx(value.mean(), abs=1e-6)
     counterpart = tournament.runs[NOBODY_OF[SERVED]][0].served
     assert (counterpart.arm == 2).all()
+    # Who comes first, and when, is the same in all worlds of a seed.
+    np.testing.assert_array_equal(counterpart.met, served.met)
+    assert not served.met.all()
     found = {(one.arm, one.against) for one in lift_checks(tournament)}
     assert found <= {("policy", "nobody"), ("policy", "random"), ("random", "nobody")}
 
