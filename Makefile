@@ -136,8 +136,8 @@ bench-hillstrom: $(DONE)  ## Compare a learned policy with the best fixed arm on
 	$(BIN)/python -m tests.bench.hillstrom
 
 bench-simulate: $(DONE)  ## Play the service and its rivals in two businesses, 5 worlds each (hours).
-	$(BIN)/nba simulate --world both --customers 4000 --days 60 --seeds 5 --first-seed 20001
-	$(BIN)/nba simulate --world both --customers 20000 --days 60 --seeds 5 --first-seed 20001
+	$(BIN)/nba simulate --world both --customers 4000 --days 40 --seeds 5 --first-seed 20001
+	$(BIN)/nba simulate --world both --customers 20000 --days 40 --seeds 5 --first-seed 20001
 
 bench-simulate-http: $(DONE)  ## Play 1,000 customers for 40 days on a server, and check its lift (5 minutes).
 	$(BIN)/python -m tests.bench.simulate_http

@@ -88,11 +88,7 @@ def simulate(
             names = [name.strip() for name in policies.split(",") if name.strip()]
             some = range(first_seed, first_seed + seeds)
             found = _play_here(_worlds(world), customers, days, some, names, arms, processes)
-            if picture is not None:
-                from serving.simulation.picture import draw_tournaments
-
-                draw_tournaments(found, picture)
-                out.print(f"Drawn to {picture}.", soft_wrap=True)
+            _draw(found, picture)
 
 
 def _check_picture(picture: Path | None, url: str | None) -> None:
@@ -134,6 +130,14 @@ def _play_here(
             )
         print_tournament(found[-1])
     return found
+
+
+def _draw(found: list[TournamentResult], picture: Path | None) -> None:
+    if picture is not None:
+        from serving.simulation.picture import draw_tournaments
+
+        draw_tournaments(found, picture)
+        out.print(f"Drawn to {picture}.", soft_wrap=True)
 
 
 def _worlds(named: str) -> list[str]:

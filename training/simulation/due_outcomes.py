@@ -1,4 +1,4 @@
-"""What a service is told of the actions that it has shown, and how many days later."""
+"""Lists the outcomes of shown actions of which a service is told, and how many days later."""
 
 from __future__ import annotations
 

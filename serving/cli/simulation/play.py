@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from http import HTTPStatus
 from math import nan
 from typing import Any
@@ -113,12 +114,10 @@ def play_on_server(
         lift = pool.first.post("/v1/lift", {})
     finally:
         pool.close()
+    game = partial(Game, business.name, customers=customers, days=days, seed=seed)
     alone = {
-        arm: Game(business.name, policy, customers, days, seed, baseline).played(progress).run
-        for arm, policy, baseline in (
-            ("random", "random", RandomPolicy()),
-            ("nobody", NOBODY_OF[SERVED], None),
-        )
+        "random": game(policy="random", baseline=RandomPolicy()).played(progress).run,
+        "nobody": game(policy=NOBODY_OF[SERVED]).played(progress).run,
     }
     return ServerResult(
         played.arm,
