@@ -110,10 +110,11 @@ class Restating:
     def add_accounts(
         self, connection: sa.Connection, events: Mapping[str, list[Event]]
     ) -> dict[str, list[Event]]:
-        """Add the events of each account to those of the customers."""
-        found = dict(events)
-        for customer_id, account in self._accounts(connection, events).items():
-            found[account] = [*found.get(account, []), *events[customer_id]]
+        """Add the events of each account to those of the customers, in the customers' order."""
+        found, accounts = dict(events), self._accounts(connection, events)
+        for customer_id, some in events.items():
+            if account := accounts.get(customer_id):
+                found[account] = [*found.get(account, []), *some]
         return found
 
     def accounts_of(self, connection: sa.Connection, customers: Iterable[str]) -> set[str]:
