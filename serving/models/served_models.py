@@ -8,7 +8,7 @@ sentence in ``degraded``, and the bandit then predicts the priors of the catalog
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -23,9 +23,11 @@ from training.bandit.encoder import Encoder
 from training.bandit.reward_model import RewardModel
 from training.bandit.stacking import Prediction
 from training.contributions import Contributions
+from training.effects.effect_prediction import EffectPrediction, PredictsEffects
 from training.models.classifier import Classifier
 from training.params import BanditParams
 
+EFFECTS = "effects"  # the name of the effect model among the versions
 PRIOR = "prior"  # base version of a bandit that was never trained
 NO_PAST = "no_past: no event of the customer is known; the base rate of training is told as {}"
 NO_BASE_RATES = (
@@ -51,6 +53,10 @@ class ServedModels:
         Missing models, in sentences for people.
     catalog : str or None
         Fingerprint of the catalogue whose actions and priors the bandit has; None fits any.
+    effects : PredictsEffects or None
+        Predicts what each action of the catalogue adds to purchases and to leaving; None: not yet.
+    effect_columns : shape (n_effect_features,)
+        Positions of its features in a row of model input.
     """
 
     bandit: ContextualBandit
@@ -60,6 +66,8 @@ class ServedModels:
     versions: Mapping[str, str | None] = field(default_factory=dict)
     degraded: tuple[str, ...] = ()
     catalog: str | None = None
+    effects: PredictsEffects | None = None
+    effect_columns: Indices = field(default_factory=lambda: np.empty(0, dtype=np.intp))
 
     def churn(self, row: Floats) -> float | None:
         """Probability of churn for one row of model input; None without a model."""
@@ -81,6 +89,37 @@ class ServedModels:
     def predict_each(self, rows: Floats, channels: Sequence[str]) -> list[Prediction]:
         """Predict for many rows of model input, for each to the bit as `predict` does."""
         return self.bandit.model.predict_each(rows.take(self.columns, axis=1), channels)
+
+    def predict_effects(self, row: Floats, channel: str) -> EffectPrediction | None:
+        """What each action adds for one row of model input; None without an effect model."""
+        if self.effects is None:
+            return None
+        return self.effects.predict_each(row.take(self.effect_columns)[None], (channel,))[0]
+
+    def predict_effects_each(
+        self, rows: Floats, channels: Sequence[str]
+    ) -> list[EffectPrediction] | None:
+        """Predict for many rows of model input, for each to the bit as `predict_effects` does."""
+        if self.effects is None:
+            return None
+        return self.effects.predict_each(rows.take(self.effect_columns, axis=1), channels)
+
+    def with_effects(
+        self, model: PredictsEffects, version: str, names: Sequence[str]
+    ) -> ServedModels:
+        """Return a copy with an effect model of the actions of the catalogue.
+
+        Parameters
+        ----------
+        version
+            The number of the effect model, which each decision logs.
+        names
+            The features of a row of model input.
+        """
+        index = {name: number for number, name in enumerate(names)}
+        columns = np.array([index[name] for name in model.features], dtype=np.intp)
+        versions = {**self.versions, EFFECTS: version}
+        return replace(self, effects=model, effect_columns=columns, versions=versions)
 
     def looks(self, channel: str) -> Sequence[float]:
         """The probability that a customer looks at each rank; a rank that is not known has 1."""

@@ -17,6 +17,7 @@ from serving.models.served_models import (
 )
 from tests.serving.fake_registry import LEARNED, PARAMS, PRIORS, a_bandit, a_classifier, accepted
 from training.bandit.contextual_bandit import ContextualBandit
+from training.effects.effect_prediction import EffectPrediction
 
 
 @pytest.fixture
@@ -84,3 +85,24 @@ def test_probabilities_are_those_that_a_notebook_computes_from_the_same_model(un
     prediction = untrained.predict(row, channel="")  # a notebook has no channels
     served = untrained.probabilities(prediction.acceptance, prediction.deviation)
     assert served.tolist() == untrained.bandit.predict(row[None, untrained.columns])[0].tolist()
+
+
+class AgeEffects:
+    """Adds a hundredth of the age to the purchases by each action, and nothing to leaving."""
+
+    actions, features = ("discount", "calendar"), ("age_years",)
+
+    def predict_each(self, rows, channels):
+        nothing = np.zeros(2)
+        return [EffectPrediction(0.01 * row[[0, 0]], nothing, nothing, nothing) for row in rows]
+
+
+def test_an_effect_model_reads_its_own_columns_of_the_row(untrained, toy_domain, row):
+    assert untrained.predict_effects(row, "app") is None
+    assert untrained.predict_effects_each(row[None], ["app"]) is None
+    names = ModelInput(toy_domain).names
+    models = untrained.with_effects(AgeEffects(), "7", names)
+    assert models.versions["effects"] == "7"
+    aged = np.where(np.array(names) == "age_years", 50.0, 1e6)
+    assert models.predict_effects(aged, "app").purchases.tolist() == [0.5, 0.5]
+    assert models.predict_effects_each(aged[None], ["app"])[0].purchases.tolist() == [0.5, 0.5]
