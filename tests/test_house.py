@@ -28,7 +28,7 @@ ROOT = Path(__file__).parents[1]
 SUITES = {
     "features": [
         *("conditions", "business", "ledger", "identity", "customers", "journeys", "states"),
-        *("outcomes", "rewards", "store", "ingest", "datasets", "analytics"),
+        *("outcomes", "rewards", "store", "value_labels", "ingest", "datasets", "analytics"),
     ],
     "training": ["models", "bandit", "effects", "evaluation", "simulation", "pipeline"],
     "serving": [

@@ -281,6 +281,9 @@ def _erase_decisions(
     _delete(connection, tables.credits, counted & (credits["count"] == 0))
     learned = _delete(connection, tables.credits, counted)
     outcomes = _delete(connection, tables.outcomes, mine)
+    decided = tables.decisions.c
+    serials = sa.select(decided.serial).where(decided.decision_id.in_(decision_ids))
+    _delete(connection, tables.later_features, tables.later_features.c.serial.in_(serials))
     for table in (tables.contacts, tables.learner_set_aside, tables.decisions):
         _delete(connection, table, table.c.decision_id.in_(decision_ids))
     return outcomes, learned

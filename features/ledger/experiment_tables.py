@@ -1,10 +1,10 @@
-"""Defines tables of the experiment: who was met when, guardrails, and the simulated clock."""
+"""Defines tables of the experiment: who was met when, effects, guardrails, the simulated clock."""
 
 from __future__ import annotations
 
 import sqlalchemy as sa
 
-from features.ledger.columns import TEXT, UtcMicros, metadata
+from features.ledger.columns import SERIAL, TEXT, UtcMicros, metadata
 
 # When a decision was first asked for about a customer, since there are three arms; merged customers
 # have the earliest time of their keys. The arm is that of the customer's id (`policies.arms`).
@@ -13,6 +13,32 @@ met_customers = sa.Table(
     metadata,
     sa.Column("customer_id", TEXT, primary_key=True),
     sa.Column("met_at", UtcMicros, nullable=False),
+)
+# The features of a decision's customer some days after it was shown
+# (`value_labels.later_features`). `serial`: the number of the decision. A row belongs to its
+# decision, whoever the customer is after merges and splits, and is deleted with it. `layout`: the
+# fingerprint of the layout of the features.
+later_features = sa.Table(
+    "later_features",
+    metadata,
+    sa.Column("serial", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("looked_at", UtcMicros, nullable=False),
+    sa.Column("has_left", sa.Boolean, nullable=False),  # by then
+    sa.Column("changes", sa.LargeBinary, nullable=False),  # from the features of the decision
+    sa.Column("layout", TEXT, nullable=False),
+)
+# The models of what actions cause. `labels`: the number of labelled decisions that a model was
+# fitted on. `note`: JSON, such as the audit of its surrogate. A number is never used again, because
+# decisions name the model by which they were made.
+effect_models = sa.Table(
+    "effect_models",
+    metadata,
+    sa.Column("number", SERIAL, primary_key=True, autoincrement=True),
+    sa.Column("published_at", UtcMicros, nullable=False),
+    sa.Column("labels", sa.BigInteger, nullable=False),
+    sa.Column("payload", sa.LargeBinary, nullable=False),
+    sa.Column("note", TEXT, nullable=False),
+    sqlite_autoincrement=True,
 )
 # The sums of each test of a guardrail, as JSON. `guardrail`: its name, whether the test is of an
 # action or of the policy's arm, and the fingerprint of its definition (`rules`), with blanks

@@ -29,6 +29,7 @@ from features.ledger.schema_steps import (
     to_schema_11,
     to_schema_12,
     to_schema_13,
+    to_schema_14,
 )
 from features.masking import masked
 
@@ -130,6 +131,11 @@ MIGRATIONS = (
         13,
         "customers have three arms; guardrails and a simulated clock have tables",
         to_schema_13,
+    ),
+    Migration(
+        14,
+        "features of customers some days after a decision, and models of effects, have tables",
+        to_schema_14,
     ),
 )
 

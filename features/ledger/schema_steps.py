@@ -1,4 +1,4 @@
-"""The larger migrations: from schema 7 to 8, and each one up to 11; see `migrations`."""
+"""The larger migrations: from schema 7 to 8, and each one up to 14; see `migrations`."""
 
 from __future__ import annotations
 
@@ -196,6 +196,14 @@ def to_schema_13(connection: sa.Connection) -> None:
         added = "ALTER TABLE event_days ADD COLUMN step BIGINT NOT NULL DEFAULT 0"
         connection.exec_driver_sql(added)
         connection.exec_driver_sql("CREATE INDEX ix_event_days_step ON event_days (step)")
+
+
+def to_schema_14(connection: sa.Connection) -> None:
+    """Index decisions that were shown later by that time; opening creates the new tables."""
+    connection.exec_driver_sql(
+        "CREATE INDEX decisions_by_activation ON decisions (activated_at, serial) "
+        "WHERE activation IS NOT NULL"
+    )
 
 
 def _texts_as_bytes(connection: sa.Connection) -> Iterator[str]:

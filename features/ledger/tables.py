@@ -35,10 +35,12 @@ from features.ledger.derived_tables import snapshot_actions as snapshot_actions
 from features.ledger.derived_tables import snapshot_part_uses as snapshot_part_uses
 from features.ledger.derived_tables import snapshot_parts as snapshot_parts
 from features.ledger.derived_tables import snapshots as snapshots
+from features.ledger.experiment_tables import effect_models as effect_models
 from features.ledger.experiment_tables import guardrail_events as guardrail_events
 from features.ledger.experiment_tables import guardrail_marks as guardrail_marks
 from features.ledger.experiment_tables import guardrail_stops as guardrail_stops
 from features.ledger.experiment_tables import guardrail_tests as guardrail_tests
+from features.ledger.experiment_tables import later_features as later_features
 from features.ledger.experiment_tables import met_customers as met_customers
 from features.ledger.experiment_tables import simulated_clock as simulated_clock
 from features.ledger.identity_tables import access_log as access_log
@@ -52,7 +54,7 @@ FOLDED_EVENTS = "folded events"  # of a connection: number that its transaction 
 DRAW_SECRET = "draw secret"  # key of `meta`: mixed into the random number of each decision
 FEATURES_BUILT = "features built"  # key of `meta`: when `nba build` last finished
 ROW_BY_ROW = 2  # up to so many rows are written one by one; their columns may differ
-SCHEMA = "13"  # raised by one, with a step in `migrations`, when a table changes
+SCHEMA = "14"  # raised by one, with a step in `migrations`, when a table changes
 
 meta = sa.Table(
     "meta",
@@ -163,13 +165,12 @@ decisions = sa.Table(
 activated_later = decisions.c.activation.is_not(None)
 _of_showing = (decisions.c.customer_id, decisions.c.activated_at)
 partial_index("decisions_activated_later", activated_later, *_of_showing)
-# The learner compares how often each rank is accepted.
+_by_showing = (decisions.c.activated_at, decisions.c.serial)
+partial_index("decisions_by_activation", activated_later, *_by_showing)
+# The learner compares how often each rank is accepted: the index has all columns that it reads.
 several_shown = decisions.c.slots_shown.is_not(None)
-partial_index(  # it has all columns by which decisions are counted
-    "decisions_with_slots",
-    several_shown,
-    *(decisions.c.arm, decisions.c.activated_at, decisions.c.slots_shown),
-)
+_counted = (decisions.c.arm, decisions.c.activated_at, decisions.c.slots_shown)
+partial_index("decisions_with_slots", several_shown, *_counted)
 # Every showing of an action; caps and cool-downs are computed from it. `action_group` is the group
 # at that time, so that a changed catalogue does not change the past. `outcomes_at`: the outcomes
 # that hold, as JSON from outcome name to when it last occurred (microseconds), kept up to date by

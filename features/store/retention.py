@@ -264,6 +264,9 @@ def _remove_records(
             record=sa.bindparam("record"), answer=None, features=None, believed=None
         )
         connection.execute(update, list(rows))
+        later = tables.later_features.c.serial
+        gone = sa.delete(tables.later_features).where(later == sa.bindparam("number"))
+        connection.execute(gone, [{"number": row["number"]} for row in rows])
     tables.set_meta(connection, DONE_UNTIL, str(until))
     return Pruned(records=len(rows), record_bytes=sum(row["size"] for row in rows))
 

@@ -55,6 +55,19 @@ def known(ledger, *customer_ids):
     ledger.write_now(lambda c: tables.insert_new(c, tables.customers, rows))
 
 
+def looked_at(ledger):
+    """Give all decisions of ours a row with the features of some days later."""
+    decided = tables.decisions.c
+    query = sa.select(decided.serial).where(decided.record.is_not(None))
+    found = {"looked_at": NOW, "has_left": False, "changes": b"", "layout": ""}
+
+    def put(connection):
+        rows = [found | {"serial": serial} for serial in connection.execute(query).scalars()]
+        tables.insert_new(connection, tables.later_features, rows)
+
+    ledger.write_now(put)
+
+
 def make_erasure(ledger, home, online=None):
     return Erasure(ledger, online or Store(), home, Clock())
 

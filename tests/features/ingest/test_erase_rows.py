@@ -24,7 +24,15 @@ from features.rewards.reward_state import forget_rewards
 from features.states.state_rows import delete_states
 from tests.conftest import NOW
 from tests.decided import decided
-from tests.features.erasing import count, forgotten, happened, known, make_erasure, outcome
+from tests.features.erasing import (
+    count,
+    forgotten,
+    happened,
+    known,
+    looked_at,
+    make_erasure,
+    outcome,
+)
 from tests.features.live import DAY, MINUTE, InMemoryOnlineStore, event, live, rows
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
@@ -61,14 +69,19 @@ def test_a_long_history_is_erased_in_steps_and_continued_after_a_crash(
         )
     events = [happened(number) for number in range(35)] + [happened(99, "other")]
     ledger.write_now(lambda c: tables.insert_new(c, tables.events, events))
+    decided(ledger, "other", now, {}, customer_id="other")
+    looked_at(ledger)
     erased = make_erasure(ledger, tmp_path).forget(["c1"], now)
     assert not erased.rows.done
     erase_some(ledger, erased.erasure_id, now)
-    assert (count(ledger, tables.events), count(ledger, tables.decisions)) == (26, 3)
+    assert (count(ledger, tables.events), count(ledger, tables.decisions)) == (26, 4)
+    assert count(ledger, tables.later_features) == 4
     assert make_erasure(ledger, tmp_path).finish()  # another process
     assert count(ledger, tables.events) == 1
-    for table in (tables.decisions, tables.outcomes, tables.credits, tables.contacts):
+    for table in (tables.outcomes, tables.credits, tables.contacts):
         assert count(ledger, table) == 0
+    for table in (tables.decisions, tables.later_features):
+        assert [row.serial for row in rows(ledger, table)] == [6]
 
 
 def test_rows_that_wait_to_be_moved_go_with_their_key(ledger, tmp_path):

@@ -54,3 +54,15 @@ def test_a_mark_of_a_customer_is_kept_once(ledger):
         return tables.insert_new(connection, tables.guardrail_marks, [row])
 
     assert (ledger.write_now(add), ledger.write_now(add)) == (1, 0)
+
+
+def test_the_number_of_an_effect_model_is_never_used_again(ledger):
+    row = {"published_at": AT, "labels": 500, "payload": b"model", "note": "{}"}
+    number = tables.effect_models.c.number
+
+    def publish(connection):
+        return connection.execute(tables.effect_models.insert(), row).inserted_primary_key[0]
+
+    assert [ledger.write_now(publish), ledger.write_now(publish)] == [1, 2]
+    ledger.write_now(lambda c: c.execute(sa.delete(tables.effect_models).where(number == 2)))
+    assert ledger.write_now(publish) == 3

@@ -46,7 +46,9 @@ TABLES_7 = {
 }
 # Opening a ledger of schema 8 creates the tables of schema 9; they are filled by its migration.
 TABLES_9 = ("attribute_changes", "logins", "merge_candidates")
+GO_BACK_TO_13 = ("DROP INDEX decisions_by_activation",)
 GO_BACK_TO_12 = (
+    *GO_BACK_TO_13,
     "DROP INDEX ix_event_days_step",
     "ALTER TABLE event_days DROP COLUMN step",
 )

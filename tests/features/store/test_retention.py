@@ -23,7 +23,7 @@ from features.store import retention as module
 from features.store.retention import Pruned, RetentionPolicy, pruning_lock
 from tests.conftest import NOW
 from tests.decided import decided, put_imported
-from tests.features.erasing import count, happened
+from tests.features.erasing import count, happened, looked_at
 from tests.features.live import SHOP, InMemoryOnlineStore, event, folded, kept, live
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
@@ -49,6 +49,7 @@ def test_records_older_than_the_limit_are_removed_and_rows_stay(ledger, tmp_path
     ledger.write_now(lambda connection: connection.execute(kept))
     put_imported(ledger, "imported", NOW - 500 * DAY)
     decided(ledger, "new", NOW - 399 * DAY, {"call": 7.0})
+    looked_at(ledger)
     before = {row.decision_id: shown_by(row) for row in decisions(ledger)}
     found = retention(ledger, tmp_path)
     counted = found.count(NOW)
@@ -73,6 +74,7 @@ def test_records_older_than_the_limit_are_removed_and_rows_stay(ledger, tmp_path
     assert rows["new"].answer is not None and rows["imported"].record is None
     assert {name: shown_by(row) for name, row in rows.items()} == before
     assert count(ledger, tables.contacts) == 11
+    assert count(ledger, tables.later_features) == 1  # of the new one
     assert found.prune(NOW) == Pruned()
     assert found.prune(NOW + 2 * DAY).records == 1
     assert {column.name for column in DECISION_COLUMNS} >= {"record", "activation"}
