@@ -135,9 +135,12 @@ bench-made-up: $(DONE)  ## Play the bandit on sets made up to show its weaknesse
 bench-hillstrom: $(DONE)  ## Compare a learned policy with the best fixed arm on 20 splits of Hillstrom.
 	$(BIN)/python -m tests.bench.hillstrom
 
+SIMULATE := $(BIN)/nba simulate --world both --days 90 --seeds 5 --first-seed 30001 --policies \
+	served,leaving_off,nobody,random,fixed,rules,oracle,informed
+
 bench-simulate: $(DONE)  ## Play the service and its rivals in two businesses, 5 worlds each (hours).
-	$(BIN)/nba simulate --world both --customers 4000 --days 40 --seeds 5 --first-seed 20001
-	$(BIN)/nba simulate --world both --customers 20000 --days 40 --seeds 5 --first-seed 20001
+	$(SIMULATE) --customers 4000
+	$(SIMULATE) --customers 20000 --no-lifts
 
 bench-simulate-http: $(DONE)  ## Play 1,000 customers for 40 days on a server, and check its lift (5 minutes).
 	$(BIN)/python -m tests.bench.simulate_http

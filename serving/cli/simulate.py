@@ -32,9 +32,15 @@ def simulate(
     first_seed: Annotated[int, typer.Option(min=0, help="Seed of the first world.")] = FIRST_SEED,
     policies: Annotated[
         str,
-        typer.Option(help="Some of served, acceptance, nobody, random, fixed, rules, oracle."),
+        typer.Option(
+            help="Some of served, acceptance, leaving_off, nobody, random, fixed, rules, oracle, "
+            "informed."
+        ),
     ] = "served,acceptance,nobody,random,fixed,rules,oracle",
     arms: Annotated[float, typer.Option(help="Share of each of the arms random and nobody.")] = 0.1,
+    lifts: Annotated[
+        bool, typer.Option(help="Compare lifts with the true ones; plays some policies twice.")
+    ] = True,
     processes: Annotated[
         int, typer.Option(min=1, help="Runs played in parallel; 0.5 to 2 GB each.")
     ] = CORES,
@@ -57,9 +63,11 @@ def simulate(
     The served classes decide, are told what happens, and learn, day by day: catalogue, contact
     policy, bandit, arbitration, credit, learner and lift, in a temporary ledger.
 
-    served: as the service is. acceptance: it looks at acceptance only, not at value. nobody: no
-    contact at all. random: any allowed action. fixed, rules: the best action and the best list of
-    rules, chosen in other worlds. oracle: knows the truth.
+    served: as the service is. acceptance: it looks at acceptance only, not at value. leaving_off:
+    as served, but to drive a customer away costs nothing. nobody: no contact at all. random: any
+    allowed action. fixed, rules: the best action and the best list of rules, chosen in other
+    worlds. oracle: knows the truth. informed: was told the truth about other worlds, but sees what
+    a business sees.
 
     Value: sales that were not returned, less costs, less the remaining value of customers who left;
     per customer. A true lift compares each customer of an arm with the same customer in a run in
@@ -87,7 +95,7 @@ def simulate(
         else:
             names = [name.strip() for name in policies.split(",") if name.strip()]
             some = range(first_seed, first_seed + seeds)
-            found = _play_here(_worlds(world), customers, days, some, names, arms, processes)
+            found = _play_here(_worlds(world), customers, days, some, names, arms, processes, lifts)
             _draw(found, picture)
 
 
@@ -117,6 +125,7 @@ def _play_here(
     policies: list[str],
     arms: float | None,
     processes: int,
+    lifts: bool,
 ) -> list[TournamentResult]:
     """Play the policies in this process and its children; print each business when it is done."""
     from serving.simulation.tournament import check_worlds, run_tournaments
@@ -126,7 +135,7 @@ def _play_here(
     for world in worlds:
         with progress() as show:
             found += run_tournaments(
-                [world], customers, days, seeds, policies, arms, show, processes
+                [world], customers, days, seeds, policies, arms, show, processes, lifts
             )
         print_tournament(found[-1])
     return found
@@ -180,25 +189,33 @@ def print_tournament(tournament: TournamentResult) -> None:
 
 
 def _print_summaries(tournament: TournamentResult) -> None:
-    from serving.simulation.played import NOBODY_OF
+    from serving.simulation.played import CHANGES
     from serving.simulation.report import policy_summaries
 
     policy = Column("policy", overflow="fold")  # long names of actions are not cut
-    table = Table(policy, "EUR a customer", "left", "gain", "gain, last third", "caps broken")
+    names = ("EUR a customer", "last third", "left", "gain", "gain, last third")
+    table = Table(policy, *names, "of informed", "caps broken")
     for one in policy_summaries(tournament):
         variant = one.variant.removeprefix("rules: ")
         name = one.name if variant == one.name else f"{one.name} ({variant})"
         shares = (one.oracle_share, one.late_oracle_share)
         gains = ["" if share is None else f"{share.value:.1%}" for share in shares]
-        churn = f"{one.churn.value:.2%}"
-        table.add_row(name, f"{one.value.value:.2f}", churn, *gains, f"{one.cap_violations}")
+        informed = one.late_informed_share
+        told = "" if informed is None else _figure(informed, 100, digits=1)
+        means = (f"{one.value.value:.2f}", f"{one.late_value.value:.2f}", f"{one.churn.value:.2%}")
+        table.add_row(name, *means, *gains, told, f"{one.cap_violations}")
     out.print(table)
-    if {*NOBODY_OF} & {*tournament.asked}:
-        out.print("Of served and acceptance, the customers of the arm policy count.")
+    if {*CHANGES} & {*tournament.asked}:
+        out.print("Of served, acceptance and leaving_off, the customers of the arm policy count.")
     if {"oracle", "random"} <= {*tournament.asked}:
         out.print(
             "Gain: 0 % is random, 100 % the oracle, which looks weeks ahead; empty where it is not "
             "sure that the oracle earns more.",
+            highlight=False,
+        )
+    if {"informed", "random"} <= {*tournament.asked}:
+        out.print(
+            "Of informed: the gain in the last third, in % of that of the informed policy.",
             highlight=False,
         )
 
@@ -209,10 +226,16 @@ def _print_differences(tournament: TournamentResult) -> None:
     differences = policy_differences(tournament)
     if not differences:
         return
-    table = Table(f"{COMPARED} less", "EUR a customer", "relative", "left, percentage points")
+    table = Table(
+        *(f"{COMPARED} less", "EUR a customer", "relative", "last third", "relative"),
+        "left, percentage points",
+    )
     for one in differences:
-        relative = "" if one.relative != one.relative else f"{one.relative:+.1%}"
-        table.add_row(one.other, _figure(one.value), relative, _figure(one.churn, 100))
+        relative, late = (
+            "" if share != share else f"{share:+.1%}" for share in (one.relative, one.late_relative)
+        )
+        values = (_figure(one.value), relative, _figure(one.late_value), late)
+        table.add_row(one.other, *values, _figure(one.churn, 100))
     out.print(table)
 
 
@@ -222,7 +245,7 @@ def _print_lifts(tournament: TournamentResult) -> None:
 
     checks = lift_checks(tournament)
     if not checks:
-        if {*NOBODY_OF} & {*tournament.asked}:
+        if {*NOBODY_OF} & {*tournament.asked} and {*NOBODY_OF.values()} & {*tournament.runs}:
             out.print("No lift is reported yet: too few customers in an arm. Raise --customers.")
         return
     table = Table(
@@ -251,7 +274,7 @@ def _counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
-def _figure(interval: ConfidenceInterval, times: float = 1.0) -> str:
-    value, low, high = (f"{times * part:.2f}" for part in interval)
+def _figure(interval: ConfidenceInterval, times: float = 1.0, digits: int = 2) -> str:
+    value, low, high = (f"{times * part:.{digits}f}" for part in interval)
     known = interval.low == interval.low  # nan: too few values for an interval
     return f"{value} [{low}, {high}]" if known else value

@@ -22,8 +22,10 @@ import matplotlib.pyplot as plt
 COLORS = {
     "served": "#0f172a",
     "acceptance": "#db2777",
+    "leaving_off": "#b45309",
     "nobody": "#c2410c",
     "oracle": "#15803d",
+    "informed": "#65a30d",
     "rules": "#1d4ed8",
     "fixed": "#7c3aed",
     "random": "#6b7280",

@@ -22,7 +22,7 @@ from training.simulation.business import LEARNING_MINUTE, SimulatedBusiness, Sim
 from training.simulation.businesses import BUSINESSES
 from training.simulation.rollout import RunResult, run_policy
 
-SERVED, ACCEPTANCE = "served", "acceptance"
+SERVED, ACCEPTANCE, LEAVING_OFF = "served", "acceptance", "leaving_off"
 # The same with everybody in the arm nobody. Its service actions are chosen as the policy chooses
 # them, so each policy has a counterpart of its own, from which its true lift is measured.
 NOBODY_OF: Mapping[str, str] = {SERVED: "service only", ACCEPTANCE: "service only, by acceptance"}
@@ -33,6 +33,7 @@ CHANGES: Mapping[str, Mapping[str, object]] = {
     NOBODY_OF[SERVED]: {},
     ACCEPTANCE: _BY_ACCEPTANCE,
     NOBODY_OF[ACCEPTANCE]: _BY_ACCEPTANCE,
+    LEAVING_OFF: {},
 }
 ARM_NAMES = ("policy", "random", "nobody")
 
@@ -141,7 +142,8 @@ def _play_served(
     if game.arms is not None:
         change["arms"] = {"random": game.arms, "nobody": game.arms}
     everybody = game.policy in NOBODY_OF.values()
-    with served_business(business, world, game.seed, everybody, **change) as served:
+    pays_leaving = game.policy != LEAVING_OFF
+    with served_business(business, world, game.seed, everybody, pays_leaving, **change) as served:
         policy = ServedPolicy(game.policy, served, world)
         run = run_policy(business, policy, world, game.seed, progress)
         end = BEGIN + timedelta(days=world.days - 1, minutes=LEARNING_MINUTE)

@@ -14,6 +14,7 @@ from serving.contract.lift import PairView
 from serving.simulation.played import ARM_NAMES, NOBODY_OF, SERVED, Played
 from serving.simulation.tournament import TournamentResult
 from training.arrays import Bools, Floats
+from training.simulation.informed import INFORMED
 
 COMPARED = SERVED  # the policy from which the others are subtracted
 
@@ -35,6 +36,8 @@ class PolicySummary:
     oracle_share, late_oracle_share : ConfidenceInterval or None
         (value - random) / (oracle - random); None if one of the two was not played, or if it is not
         certain among these customers that the oracle earns more.
+    late_informed_share : ConfidenceInterval or None
+        The same of the informed policy, which sees what a business sees; of the last third.
     cap_violations : int
         Windows in which a cap was exceeded, in all worlds and arms.
     """
@@ -46,6 +49,7 @@ class PolicySummary:
     churn: ConfidenceInterval
     oracle_share: ConfidenceInterval | None
     late_oracle_share: ConfidenceInterval | None
+    late_informed_share: ConfidenceInterval | None
     cap_violations: int
 
 
@@ -56,16 +60,18 @@ class PolicyDifference:
     Attributes
     ----------
     other : str
-    value, churn : ConfidenceInterval
-        In euro per customer; in shares of all customers.
-    relative : float
-        The value as a share of the other policy's; ``nan`` where that is not above 0.
+    value, late_value, churn : ConfidenceInterval
+        In euro per customer, of all days and of the last third; in shares of all customers.
+    relative, late_relative : float
+        The values as shares of the other policy's; ``nan`` where that is not above 0.
     """
 
     other: str
     value: ConfidenceInterval
+    late_value: ConfidenceInterval
     churn: ConfidenceInterval
     relative: float
+    late_relative: float
 
 
 class LiftMeans(NamedTuple):
@@ -129,7 +135,7 @@ def lift_checks(tournament: TournamentResult) -> list[LiftCheck]:
     for name in tournament.asked:
         played = tournament.runs[name]
         first = played[0].served
-        for pair in first.lift.pairs if first else ():
+        for pair in first.lift.pairs if first and NOBODY_OF.get(name) in tournament.runs else ():
             everybody = NOBODY_OF[name] if pair.against == "nobody" else pair.against
             others = tournament.runs[everybody]
             found += _lift_check(name, pair, list(zip(played, others, strict=True)))
@@ -199,8 +205,9 @@ def _summary(tournament: TournamentResult, name: str) -> PolicySummary:
         mean_over_worlds([_value(one)[one.members] for one in played]),
         mean_over_worlds([_late_value(one)[one.members] for one in played]),
         mean_over_worlds([_left(one)[one.members] for one in played]),
-        _oracle_share(tournament, name, _value),
-        _oracle_share(tournament, name, _late_value),
+        _share_of(tournament, "oracle", name, _value),
+        _share_of(tournament, "oracle", name, _late_value),
+        _share_of(tournament, INFORMED, name, _late_value),
         sum(one.run.cap_violations for one in played),
     )
 
@@ -217,18 +224,18 @@ def _left(played: Played) -> Floats:
     return played.run.left.astype(np.float64)
 
 
-def _oracle_share(
-    tournament: TournamentResult, name: str, value: Callable[[Played], Floats]
+def _share_of(
+    tournament: TournamentResult, best: str, name: str, value: Callable[[Played], Floats]
 ) -> ConfidenceInterval | None:
-    """The share of the oracle's gain, among the customers for whom the policy chose."""
-    if not {"oracle", "random"} <= {*tournament.asked}:
+    """The share of the gain of ``best`` over random, among those for whom the policy chose."""
+    if not {best, "random"} <= {*tournament.asked}:
         return None
     shares, gains = [], []
     for number, one in enumerate(tournament.runs[name]):
-        others = (tournament.runs[other][number] for other in ("oracle", "random"))
-        policy, oracle, random = (value(run)[one.members] for run in (one, *others))
-        gains.append(oracle - random)
-        shares.append((policy.mean() - random.mean()) / (oracle.mean() - random.mean()))
+        others = (tournament.runs[other][number] for other in (best, "random"))
+        policy, most, random = (value(run)[one.members] for run in (one, *others))
+        gains.append(most - random)
+        shares.append((policy.mean() - random.mean()) / (most.mean() - random.mean()))
     # A share of what may be nothing, or less, says nothing.
     if not mean_over_worlds([np.concatenate(gains)]).low > 0:
         return None
@@ -241,7 +248,11 @@ def _difference(policy: Sequence[Played], others: Sequence[Played], name: str) -
     pairs = [
         (one, other, one.members & other.members) for one, other in zip(policy, others, strict=True)
     ]
-    value = mean_over_worlds([(_value(a) - _value(b))[both] for a, b, both in pairs])
-    churn = mean_over_worlds([(_left(a) - _left(b))[both] for a, b, both in pairs])
-    mean = float(np.mean([_value(b)[both].mean() for _, b, both in pairs]))
-    return PolicyDifference(name, value, churn, value.value / mean if mean > 0 else nan)
+
+    def gained(key: Callable[[Played], Floats]) -> tuple[ConfidenceInterval, float]:
+        interval = mean_over_worlds([(key(a) - key(b))[both] for a, b, both in pairs])
+        mean = float(np.mean([key(b)[both].mean() for _, b, both in pairs]))
+        return interval, interval.value / mean if mean > 0 else nan
+
+    (value, relative), (late, late_relative) = gained(_value), gained(_late_value)
+    return PolicyDifference(name, value, late, gained(_left)[0], relative, late_relative)

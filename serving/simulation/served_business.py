@@ -14,6 +14,7 @@ import sqlalchemy as sa
 
 from features.business.catalog import Catalog
 from features.business.domain import Domain, load_domain
+from features.business.experiment.objective import RemainingValue
 from features.customers.profiles import attributes_of_each
 from features.errors import ModelMissing
 from features.ingest.load_tables import load_folder
@@ -98,6 +99,7 @@ def served_business(
     world: SimulatedWorld,
     seed: int,
     nobody: bool = False,
+    pays_leaving: bool = True,
     **change: object,
 ) -> Iterator[ServedBusiness]:
     """Open a business in a temporary folder, which is deleted afterwards.
@@ -108,6 +110,9 @@ def served_business(
         Of the draws: with the same one, the same decisions are made.
     nobody : bool
         Put everybody into the arm nobody, which no catalogue can.
+    pays_leaving : bool
+        Decide by the remaining values of customers. If not, to drive a customer away costs nothing
+        in a priority; the lift counts it all the same.
     change
         Keys of the catalogue in place of those of its file, such as ``arms``.
     """
@@ -121,7 +126,9 @@ def served_business(
         ledger = _ledger(Path(scratch), seed)
         try:
             attributes = _load(Path(scratch), world, ledger, domain, catalog)
-            yield _opened(business, domain, catalog, ledger, KnownCustomers(attributes))
+            decides_by = domain if pays_leaving else _without_remaining_value(domain)
+            known = KnownCustomers(attributes)
+            yield _opened(business, domain, decides_by, catalog, ledger, known)
         finally:
             ledger.close()
 
@@ -152,25 +159,31 @@ def _load(
     return ledger.read(lambda connection: attributes_of_each(connection, names))
 
 
+def _without_remaining_value(domain: Domain) -> Domain:
+    objective = domain.objective.model_copy(update={"remaining_value": RemainingValue()})
+    return domain.model_copy(update={"objective": objective})
+
+
 def _opened(
     business: SimulatedBusiness,
     domain: Domain,
+    decides_by: Domain,
     catalog: Catalog,
     ledger: Ledger,
     known: KnownCustomers,
 ) -> ServedBusiness:
     model_input, params, registry = ModelInput(domain), load_params(), NoRegistry()
-    watcher = ModelWatcher(registry, ledger, domain, catalog, params)  # type: ignore[arg-type]
+    watcher = ModelWatcher(registry, ledger, decides_by, catalog, params)  # type: ignore[arg-type]
     watcher.refresh()
     setup = DecisionSetup(
-        CompiledCatalog(catalog, domain, model_input), watcher.current, model_input
+        CompiledCatalog(catalog, decides_by, model_input), watcher.current, model_input
     )
     return ServedBusiness(
         business,
         domain,
         catalog,
         ledger,
-        Engine(domain, model_input, known, ledger, setup),
+        Engine(decides_by, model_input, known, ledger, setup),
         Learner(ledger, domain, catalog, params, lambda: None, at_once=ALWAYS_AT_ONCE),
         watcher,
         EventTeller(business, ledger, domain, model_input, known, BEGIN),

@@ -12,12 +12,21 @@ from typing import Any
 from features.errors import InvalidSetting
 from features.nearest_names import did_you_mean
 from features.progress import Progress, quiet
-from serving.simulation.played import ACCEPTANCE, NOBODY_OF, SERVED, Game, Played
-from training.simulation.baselines import BASELINES, CHOSEN, baseline, pilot_seeds
+from serving.simulation.played import (
+    ACCEPTANCE,
+    CHANGES,
+    LEAVING_OFF,
+    NOBODY_OF,
+    SERVED,
+    Game,
+    Played,
+)
+from training.simulation.baselines import BASELINES, CHOSEN, RandomPolicy, baseline, pilot_seeds
 from training.simulation.businesses import BUSINESSES
 from training.simulation.checks import check_size
+from training.simulation.informed import INFORMED, fit_informed, training_seeds
 
-POLICIES = (SERVED, ACCEPTANCE, *BASELINES)
+POLICIES = (SERVED, ACCEPTANCE, LEAVING_OFF, *BASELINES, INFORMED)
 MOST_ARMS = 0.45  # share of each of the arms random and nobody
 LOOK_EVERY_S = 0.5  # at the days that other processes have played
 
@@ -52,6 +61,7 @@ def run_tournaments(
     arms: float | None = None,
     progress: Progress = quiet,
     processes: int = 1,
+    lifts: bool = True,
 ) -> list[TournamentResult]:
     """Play each policy in each world of each business.
 
@@ -64,7 +74,7 @@ def run_tournaments(
     seeds
         One world of each business for each seed.
     policies
-        Some of `POLICIES`; see `baselines.baseline` for the baselines.
+        Some of `POLICIES`; see `baselines.baseline` and `informed` for the baselines.
     arms : float or None
         Share of each of the arms random and nobody of the served classes; None: as in the catalogue
         of the business.
@@ -72,6 +82,8 @@ def run_tournaments(
         Is called as days are played.
     processes : int
         Number of runs that are played in parallel. The result does not depend on it.
+    lifts : bool
+        Also play the counterparts of the served classes, by which reported lifts are checked.
 
     Raises
     ------
@@ -81,12 +93,11 @@ def run_tournaments(
     _check(worlds, seeds, policies, arms)
     check_size(customers, days)
     asked = tuple(dict.fromkeys(policies))
-    alone = [NOBODY_OF[name] for name in asked if name in NOBODY_OF]
+    alone = [NOBODY_OF[name] for name in asked if name in NOBODY_OF] if lifts else []
     played = tuple(dict.fromkeys([*asked, *alone, *(["random"] if alone else [])]))
     games = []
     for world, name in product(dict.fromkeys(worlds), played):
-        is_baseline = name in BASELINES
-        made = baseline(name, BUSINESSES[world], customers, days, progress) if is_baseline else None
+        made = None if name in CHANGES else _rival(name, world, customers, days, progress)
         games += [Game(world, name, customers, days, seed, made, arms) for seed in seeds]
     results: dict[Game, Played] = dict(_play_all(games, progress, processes))
     return [
@@ -103,6 +114,13 @@ def run_tournaments(
         )
         for world in dict.fromkeys(worlds)
     ]
+
+
+def _rival(name: str, world: str, customers: int, days: int, progress: Progress) -> RandomPolicy:
+    business = BUSINESSES[world]
+    if name == INFORMED:
+        return fit_informed(business, days, progress=progress)
+    return baseline(name, business, customers, days, progress)
 
 
 def check_worlds(worlds: Sequence[str]) -> None:
@@ -137,19 +155,26 @@ def _check(
             expected="at least one world, one seed and one policy",
             remedy="Raise --seeds, or name --world and --policies.",
         )
-    pilots = {*seeds} & {*pilot_seeds()} if {*policies} & {*CHOSEN} else set[int]()
-    if pilots:
-        raise InvalidSetting(
-            f"seeds has {min(pilots)}, a world in which {' and '.join(CHOSEN)} are chosen.",
-            expected="worlds that no policy was chosen in",
-            remedy="Choose another --first-seed.",
-        )
+    _check_seeds(seeds, policies)
     if arms is not None and not 0 <= arms <= MOST_ARMS:
         raise InvalidSetting(
             f"arms is {arms!r}.",
             expected=f"a share from 0 to {MOST_ARMS:g}",
             remedy="Correct --arms; 0.1 puts a tenth into each of the arms random and nobody.",
         )
+
+
+def _check_seeds(seeds: Sequence[int], policies: Sequence[str]) -> None:
+    """Refuse worlds in which a policy was made."""
+    for names, taken in ((CHOSEN, pilot_seeds()), ((INFORMED,), training_seeds())):
+        pilots = {*seeds} & {*taken} if {*policies} & {*names} else set[int]()
+        if pilots:
+            made = "are chosen" if names == CHOSEN else "is fitted"
+            raise InvalidSetting(
+                f"seeds has {min(pilots)}, a world in which {' and '.join(names)} {made}.",
+                expected="worlds that no policy was made in",
+                remedy="Choose another --first-seed.",
+            )
 
 
 def _play_all(

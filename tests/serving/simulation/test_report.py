@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from serving.simulation.played import NOBODY_OF, SERVED, Played
+from serving.simulation.played import CHANGES, NOBODY_OF, SERVED, Played
 from serving.simulation.report import (
     lift_checks,
     mean_over_worlds,
@@ -46,6 +46,22 @@ def test_a_gain_that_may_be_nothing_is_not_shared():
     assert found[0].late_oracle_share is not None  # of the last third there is no noise
 
 
+def test_the_gain_of_the_last_third_is_shared_by_the_informed_policy_world_by_world():
+    """Rules earn 4 more than random in one world and 2 in the other, informed 4 in both."""
+    found = tournament(random=1.0, rules=5.0, informed=5.0)
+    late = run("rules", 4.0).value_of_customer_eur / 3
+    second = replace(found.runs["rules"][1].run, late_value_of_customer_eur=late)
+    found.runs["rules"][1] = Played(second)
+    shares = {one.name: one.late_informed_share for one in policy_summaries(found)}
+    assert {name: share.value for name, share in shares.items()} == pytest.approx(
+        {"random": 0.0, "rules": 0.75, "informed": 1.0}
+    )
+    expected = stats.t.interval(0.95, 1, 0.75, stats.sem([1.0, 0.5]))
+    assert shares["rules"][1:] == pytest.approx(expected)
+    without = policy_summaries(tournament(rules=5.0, random=1.0))
+    assert [one.late_informed_share for one in without] == [None, None]
+
+
 def test_without_oracle_there_is_no_share_of_its_gain():
     assert policy_summaries(tournament(rules=5.0, random=1.0))[0].oracle_share is None
 
@@ -55,6 +71,9 @@ def test_differences_are_paired_and_relative_to_the_other_policy():
     assert found.other == "fixed"
     assert (found.value.value, found.value.low, found.value.high) == pytest.approx((1, 1, 1))
     assert found.relative == pytest.approx(1 / 4.5)
+    late = found.late_value
+    assert (late.value, late.low, late.high) == pytest.approx((1 / 3, 1 / 3, 1 / 3))
+    assert found.late_relative == pytest.approx(1 / 4.5)
 
 
 def test_without_the_served_classes_nothing_is_compared():
@@ -115,6 +134,13 @@ def test_each_policy_and_world_has_its_own_counterpart_in_which_nobody_is_contac
 
 def test_baselines_report_no_lift():
     assert lift_checks(tournament(rules=5.0, random=1.0)) == []
+
+
+def test_a_lift_without_a_counterpart_is_not_checked():
+    runs = {name: [served(run(name, 5.0), pair(3.0, 2.0, 4.0, 2.5, 3.5))] for name in CHANGES}
+    assert lift_checks(TournamentResult("hand", CUSTOMERS, 3, (0,), ("leaving_off",), runs)) == []
+    alone = {SERVED: runs[SERVED]}
+    assert lift_checks(TournamentResult("hand", CUSTOMERS, 3, (0,), (SERVED,), alone)) == []
 
 
 def test_one_world_has_the_interval_over_its_customers():

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from features.business.experiment.objective import RemainingValue
 from features.errors import ModelMissing
 from serving.simulation.served_business import NoRegistry, served_business
 from training.simulation.businesses import TELEPHONE
@@ -37,6 +38,15 @@ def test_parts_of_the_catalogue_are_replaced():
     with served_business(TELEPHONE, world, 1, arms={"random": 0.1, "nobody": 0.3}, **change) as it:
         assert it.catalog.arms.nobody == 0.3
         assert it.engine.setup.compiled.formula is not None
+
+
+def test_a_business_that_does_not_pay_for_leaving_decides_as_if_nobody_took_value_along():
+    world = TELEPHONE.make_world(3, 1, 1)
+    with served_business(TELEPHONE, world, 1, pays_leaving=False) as served:
+        assert served.engine.domain.objective.remaining_value == RemainingValue(otherwise=0)
+        assert served.engine.domain.objective.margin == served.domain.objective.margin
+        # The lift counts it.
+        assert served.domain.objective.remaining_value.attribute == "margin_eur"
 
 
 def test_there_is_no_registry():

@@ -9,6 +9,7 @@ from features.errors import InvalidSetting
 from serving.simulation.played import NOBODY_OF, SERVED
 from serving.simulation.report import lift_checks, policy_differences, policy_summaries
 from serving.simulation.tournament import run_tournaments
+from training.simulation.baselines import FixedPolicy
 
 TELEPHONE = ["telephone"]
 BASELINES = ("nobody", "random", "oracle")
@@ -56,6 +57,24 @@ def test_the_lift_is_reported_of_the_ledger_and_true_of_the_world(tournament):
     assert found <= {("policy", "nobody"), ("policy", "random"), ("random", "nobody")}
 
 
+def test_the_informed_policy_is_fitted_for_the_days_of_its_business(monkeypatch):
+    fitted = []
+
+    def fit(business, days, progress):
+        fitted.append((business.name, days))
+        return FixedPolicy("informed")
+
+    monkeypatch.setattr("serving.simulation.tournament.fit_informed", fit)
+    [found] = run_tournaments(["shop"], 20, 2, [3, 4], ("informed",))
+    assert fitted == [("shop", 2)]
+    assert [one.run.name for one in found.runs["informed"]] == ["informed"] * 2
+
+
+def test_without_lifts_no_policy_is_played_twice():
+    [found] = run_tournaments(TELEPHONE, 20, 2, [3], ("served",), lifts=False)
+    assert [*found.runs] == ["served"] and lift_checks(found) == []
+
+
 @pytest.mark.slow
 def test_the_same_seeds_give_the_same_result_on_any_number_of_processes():
     names = ["served", "random"]
@@ -74,6 +93,10 @@ def test_the_same_seeds_give_the_same_result_on_any_number_of_processes():
         ({"seeds": []}, "There is nothing to simulate."),
         ({"arms": 0.5}, "arms is 0.5. Expected a share from 0 to 0.45"),
         ({"days": 400}, "days is 400"),
+        (
+            {"seeds": [1_000_005], "policies": ["informed"]},
+            "seeds has 1000005, a world in which informed is fitted",
+        ),
     ],
 )
 def test_what_cannot_be_played_is_refused(given, sentence):
