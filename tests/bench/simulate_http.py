@@ -31,7 +31,7 @@ EXAMPLES = """examples:
 
 
 def failures(result: ServerResult) -> list[str]:
-    """The sentences about what must not be: caps exceeded, sums that differ, a truth outside."""
+    """Say what must not be: caps exceeded, sums that differ, a truth outside, a loss."""
     found = []
     if result.caps_broken or result.refused:
         found.append(f"{result.caps_broken} caps exceeded, {result.refused} decisions not allowed")
@@ -47,11 +47,16 @@ def failures(result: ServerResult) -> list[str]:
         for pair in result.pairs
         if pair.holds is False
     ]
+    found += [
+        f"{pair.arm} less {pair.against}: {pair.true:.2f} by the world, not above 0"
+        for pair in result.pairs
+        if pair.arm == "policy" and not pair.true > 0
+    ]
     return found
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run and report; 1 if a cap was exceeded, a sum differs, or an interval misses the truth."""
+    """Run and report; 1 if a cap was exceeded, a sum differs, an interval misses, or policy loses."""
     parser = argparse.ArgumentParser(
         description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
