@@ -56,7 +56,7 @@ def failures(result: ServerResult) -> list[str]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run and report; 1 if a cap was exceeded, a sum differs, an interval misses, or policy loses."""
+    """Run and report; 1 if `failures` says a sentence."""
     parser = argparse.ArgumentParser(
         description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
