@@ -104,13 +104,13 @@ def refold_tail(connection: sa.Connection, fold: Fold, key: str) -> Tail | None:
     most = min(TAIL, TAILS - folded)
     if most <= 0:
         return None
-    position, state = _begin(fold, latest_checkpoint(connection, key))
+    position, state = begin_after(fold, latest_checkpoint(connection, key))
     rows = events_after(connection, key, position, most + 1)
     if len(rows) > most:
         return None
     connection.info[tables.FOLDED_EVENTS] = folded + len(rows)
     state = fold_rows(fold.of(key), state, rows)
-    last = _position(rows[-1]) if rows else position
+    last = position_of(rows[-1]) if rows else position
     at = None if last == START else tables.from_micros(last.at_us)
     newest = FoldedState(state, at, last.event_id or None)
     return Tail(newest, [row[0] for row in rows])
@@ -155,7 +155,7 @@ class Refold:
         for begin in range(0, len(rows), every):
             some = rows[begin : begin + every]
             self._state = fold_rows(self._fold, self._state, some)
-            self._at = _position(some[-1])
+            self._at = position_of(some[-1])
             self._rows_n += len(some)
             self._keep()
         self._pages_n += 1
@@ -210,7 +210,7 @@ class Refold:
     def _find_base(self, connection: sa.Connection) -> None:
         self._generation = _generation(connection, self._key)
         self._base = latest_checkpoint(connection, self._key)
-        self._at, self._state = _begin(self._fold, self._base)
+        self._at, self._state = begin_after(self._fold, self._base)
         if self._at == START:  # none, or of another domain file
             self._base = None
 
@@ -219,7 +219,7 @@ class Refold:
         self._rows_until[self._at] = self._rows_n
 
 
-def _begin(fold: Fold, checkpoint: Checkpoint | None) -> tuple[Position, State]:
+def begin_after(fold: Fold, checkpoint: Checkpoint | None) -> tuple[Position, State]:
     """Return where to begin and the state there; a checkpoint of another domain file is no use."""
     state = None if checkpoint is None else from_bytes(fold, checkpoint.packed)
     if checkpoint is None or state is None:
@@ -232,5 +232,5 @@ def _generation(connection: sa.Connection, key: str) -> int:
     return -1 if row is None else int(row[0])
 
 
-def _position(row: Row) -> Position:
+def position_of(row: Row) -> Position:
     return Position(row[3], row[0])

@@ -1,0 +1,146 @@
+"""Labelled decisions are read from the ledger with all that followed by now."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import sqlalchemy as sa
+
+from features.business.catalog import NO_ACTION
+from features.ledger import tables
+from features.value_labels.labelled_decisions import GONE
+from features.value_labels.later_features import pack_changes
+from tests.conftest import NOW
+from tests.decided import decided, put_imported
+from tests.features.value_labels.conftest import DAY, HOUR
+
+pytestmark = pytest.mark.databases("sqlite", "postgresql")
+
+CHANCES = {"discount": 0.5, "talk_plus": 0.25, NO_ACTION: 0.25}
+
+
+def test_a_decision_has_its_chances_its_first_slot_its_credit_and_its_costs(followed):
+    followed.decide("one", CHANCES, "talk_plus", "discount", arm="random")
+    followed.decide("none", {"discount": 0.75, NO_ACTION: 0.25}, at=NOW + HOUR, customer_id="c2")
+    followed.credit("one", 0.5)
+    found = followed.labelled(NOW + 2 * DAY)
+    assert found.actions == ("call_back", "discount", "talk_plus")
+    assert found.chances.tolist() == [[0.0, 0.5, 0.25, 0.25], [0.0, 0.75, 0.0, 0.25]]
+    assert found.shown.tolist() == [2, 3]  # of several slots the first counts
+    assert found.credited.tolist() == [0.5 * (20.0 + 5.0), 0.0]
+    assert found.cost.tolist() == [2.0 + 0.5, 0.0]
+    assert found.arms.tolist() == ["random", "policy"]
+    assert found.channels.tolist() == ["app", "app"]
+    assert found.age_days.tolist() == [2.0, 2.0 - 1 / 24]
+    assert found.customers[0] != found.customers[1]
+    assert found.other_margin.tolist() == [-12.5, 0.0]
+
+
+def test_margin_counts_from_the_showing_on_and_up_to_the_end_of_the_horizon(followed):
+    """NOW is at 10 o'clock UTC; the horizon of 3 days ends with the day of UTC 3 days later."""
+    followed.decide("one", CHANCES)
+    for number, at in enumerate(
+        [
+            *(NOW - HOUR, NOW),  # of that day, and before
+            *(NOW + HOUR, NOW + DAY, NOW + 3 * DAY + 13 * HOUR),
+            *(NOW + 3 * DAY + 14 * HOUR, NOW - DAY),  # midnight after the horizon, and a day before
+        ]
+    ):
+        followed.happen(f"e{number}", at)
+    margins = [followed.labelled(NOW + days * DAY).margin[0] for days in (0, 1, 2, 3, 9)]
+    assert margins == [1.25, 2.5, 2.5, 3.75, 3.75]  # days are summed whole, and so is today
+
+
+def test_a_late_and_a_deleted_event_change_the_margin(followed):
+    followed.decide("one", CHANCES)
+    assert followed.labelled(NOW + DAY).margin.tolist() == [0.0]
+    followed.happen("late", NOW + HOUR)
+    assert followed.labelled(NOW + DAY).margin.tolist() == [1.25]
+
+    def delete(connection):
+        connection.execute(sa.delete(tables.events))
+        tables.upsert(
+            connection,
+            tables.reward_marks,
+            [{"kind": "customer", "key": "c1", "day": -1, "number": 9}],
+        )
+
+    followed.ledger.write_now(delete)
+    assert followed.labelled(NOW + DAY).margin.tolist() == [0.0]
+
+
+def test_what_a_customer_takes_along_is_that_of_the_decision_or_otherwise(followed):
+    at = followed.model_input.names.index("age_years")
+    for name, age in (("known", 30.0), ("unknown", np.nan), ("wrong", -1.0)):
+        row = [0.0] * len(followed.model_input.names)
+        row[at] = age
+        followed.decide(name, CHANCES, row=row)
+    assert followed.labelled().remaining.tolist() == [60.0, 5.0, 0.0]
+
+
+def test_what_was_not_shown_or_has_other_features_is_left_out(followed):
+    ledger = followed.ledger
+    put_imported(ledger, "imported", NOW)
+    followed.decide("waits", CHANCES, "discount", served=False, activated_at=None)
+    followed.decide("other layout", CHANCES, layout="another")
+    followed.decide("pruned", CHANCES, features=None)
+    followed.decide("shown later", CHANCES, "discount", activated_at=NOW + DAY)
+    found = followed.labelled(NOW + 2 * DAY)
+    assert found.decided_us.tolist() == [tables.micros(NOW + DAY)]
+
+
+def test_the_newest_are_read_in_batches_in_their_order(followed):
+    for number in range(5):
+        followed.decide(f"d{number}", CHANCES, at=NOW + number * HOUR)
+    followed.decide("another layout", CHANCES, layout="another")
+    for newest, first in ((3, 3), (99, 0)):  # that of another layout is one of the newest
+        found = followed.labelled(NOW + DAY, newest=newest, size=2)
+        hours = [tables.micros(NOW + number * HOUR) for number in range(first, 5)]
+        assert found.decided_us.tolist() == hours
+
+
+def test_actions_that_are_gone_have_no_column(followed):
+    followed.decide("one", CHANCES, "discount")
+    followed.decide("two", CHANCES, "talk_plus")
+    found = followed.labelled(actions=("talk_plus",))
+    assert found.shown.tolist() == [GONE, 0]
+    assert found.chances.tolist() == [[0.25, 0.25]] * 2
+    assert found.cost.tolist() == [0.5, 2.0]
+
+
+def test_a_decision_of_an_earlier_release_has_its_chances_in_the_record(followed):
+    record = {"features_layout": followed.model_input.fingerprint, "attribution_days": {}}
+    record |= {"candidates": ["discount", NO_ACTION], "probabilities": [0.25, 0.75]}
+    row = [1.0] * len(followed.model_input.names)
+    decided(followed.ledger, "old", NOW, {}, row=row, record=json.dumps(record))
+    found = followed.labelled()
+    assert found.chances.tolist() == [[0.0, 0.25, 0.0, 0.75]]
+    assert found.rows.tolist() == [row]
+
+
+def test_a_look_gives_the_features_of_later_and_who_had_left(followed):
+    row = np.zeros(len(followed.model_input.names))
+    later = row.copy()
+    later[[0, 3]] = 1.5, np.nan
+    for name in ("looked", "not looked", "another layout"):
+        followed.decide(name, CHANCES, row=row.tolist())
+    layouts = {1: followed.model_input.fingerprint, 3: "another"}
+    rows = [
+        {
+            "serial": serial,
+            "looked_at": NOW + 3 * DAY,
+            "has_left": True,
+            "changes": pack_changes(row, later),
+            "layout": layout,
+        }
+        for serial, layout in layouts.items()
+    ]
+    followed.ledger.write_now(lambda c: tables.insert_new(c, tables.later_features, rows))
+    found = followed.labelled(NOW + 3 * DAY)
+    assert np.array_equal(found.later[0], later, equal_nan=True)
+    assert found.is_looked.tolist() == [True, False, False]
+    assert found.gone_at_look.tolist() == [True, False, False]
+    assert found.looked_after_days[0] == 3.0
+    assert np.isnan(found.later[1:]).all()
