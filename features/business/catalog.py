@@ -32,6 +32,7 @@ from features.business.catalog_rules import (
     WindowDays,
 )
 from features.business.domain import Domain, score_of
+from features.business.experiment.priority_objective import ObjectiveKeys
 from features.business.journey_rules.step_checks import check_address
 from features.business.yaml_file import Frozen, Name
 from features.business.yaml_mistakes import Mistakes
@@ -127,7 +128,7 @@ class Action(Frozen):
         return not (self.start and now < self.start) and not (self.end and now >= self.end)
 
 
-class Catalog(Frozen):
+class Catalog(ObjectiveKeys):
     """All actions, their possible outcomes, and the rules for choosing an action."""
 
     context: dict[Name, ContextKey] = {}

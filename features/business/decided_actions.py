@@ -21,7 +21,8 @@ WINDOWS = "attribution_days"  # of a record: the days in which an outcome counts
 _REMOVED = ',"removed":'  # of a record: the rule that removed each action
 KEYS = ("customer_id", "identifiers")  # of a request
 _HEAD = struct.Struct("<BBBHH")  # format, shown actions, experts, actions of the catalogue, allowed
-FORMAT = 1
+FORMAT, WITH_EFFECTS = 1, 2  # the second one ends with the effects
+_FORMATS = (bytes([FORMAT]), bytes([WITH_EFFECTS]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,9 @@ class Beliefs:
         Where in ``allowed`` the shown actions are, rank 1 first.
     experts : shape (n_shown, n_experts)
         The acceptance of the shown actions by each expert alone.
+    effects : shape (4, n), or None
+        What showing each action adds, against `no_action`: purchases and their standard deviation,
+        leaving and its standard deviation. None: no effects were believed, so they counted as 0.
     """
 
     n_actions: int
@@ -52,16 +56,21 @@ class Beliefs:
     probability: NDArray[np.float64]
     shown: NDArray[np.intp]
     experts: NDArray[np.float64]
+    effects: NDArray[np.float64] | None = None
 
     def to_bytes(self) -> bytes:
         """Write all numbers exactly; inverse of `from_bytes`."""
         n_shown, n_experts = self.experts.shape
         mask = np.zeros(self.n_actions, dtype=bool)
         mask[self.allowed] = True
-        numbers = (self.acceptance, self.deviation, self.probability, self.experts.ravel())
+        numbers = [self.acceptance, self.deviation, self.probability, self.experts.ravel()]
+        written = FORMAT
+        if self.effects is not None:
+            written = WITH_EFFECTS
+            numbers.append(self.effects.ravel())
         return b"".join(
             (
-                _HEAD.pack(FORMAT, n_shown, n_experts, self.n_actions, len(self.allowed)),
+                _HEAD.pack(written, n_shown, n_experts, self.n_actions, len(self.allowed)),
                 np.packbits(mask).tobytes(),
                 self.shown.astype("<u2").tobytes(),
                 np.concatenate(numbers).astype("<f8", copy=False).tobytes(),
@@ -77,19 +86,20 @@ class Beliefs:
         ValueError
             If a later program wrote it, or bytes of it are missing.
         """
-        if packed[:1] != bytes([FORMAT]):
+        if packed[:1] not in _FORMATS:
             raise ValueError(f"beliefs of format {packed[:1].hex()}, of a later program")
         if len(packed) < _HEAD.size:
             raise ValueError(f"beliefs of {len(packed)} bytes, of which some are missing")
-        _, n_shown, n_experts, n_actions, n = _HEAD.unpack_from(packed)
+        written, n_shown, n_experts, n_actions, n = _HEAD.unpack_from(packed)
         at = _HEAD.size
-        size = at + -(-n_actions // 8) + 2 * n_shown + 8 * (3 * n + 1 + n_shown * n_experts)
+        size = _size(written, n_shown, n_experts, n_actions, n)
         if len(packed) != size:
             raise ValueError(f"beliefs of {len(packed)} bytes, of which there were {size}")
         mask = np.frombuffer(packed, np.uint8, -(-n_actions // 8), at)
         at += len(mask)
         shown = np.frombuffer(packed, "<u2", n_shown, at).astype(np.intp)
         numbers = np.frombuffer(packed, "<f8", offset=at + 2 * n_shown).astype(np.float64)
+        end = 3 * n + 1 + n_shown * n_experts
         return cls(
             n_actions=n_actions,
             allowed=np.unpackbits(mask, count=n_actions).nonzero()[0],
@@ -97,8 +107,16 @@ class Beliefs:
             deviation=numbers[n : 2 * n],
             probability=numbers[2 * n : 3 * n + 1],
             shown=shown,
-            experts=numbers[3 * n + 1 :].reshape(n_shown, n_experts),
+            experts=numbers[3 * n + 1 : end].reshape(n_shown, n_experts),
+            effects=numbers[end:].reshape(4, n) if written == WITH_EFFECTS else None,
         )
+
+
+def _size(written: int, n_shown: int, n_experts: int, n_actions: int, n: int) -> int:
+    """Compute the length of packed beliefs, in bytes, from the numbers of their head."""
+    each = 7 if written == WITH_EFFECTS else 3
+    numbers = each * n + 1 + n_shown * n_experts
+    return int(_HEAD.size) - (-n_actions // 8) + 2 * n_shown + 8 * numbers
 
 
 def logged_chances(row: Any, record: Mapping[str, Any], actions: Sequence[str]) -> dict[str, float]:
@@ -143,12 +161,12 @@ def shown_beliefs(row: Any, record: Mapping[str, Any]) -> dict[str, tuple[float,
 
 def _shown_pairs(packed: bytes) -> list[tuple[float, Sequence[float]]]:
     """Read of each shown action what `Beliefs.from_bytes` reads, without the other actions."""
-    if packed[:1] != bytes([FORMAT]) or len(packed) < _HEAD.size:
+    if packed[:1] not in _FORMATS or len(packed) < _HEAD.size:
         Beliefs.from_bytes(packed)  # raises
-    _, n_shown, n_experts, n_actions, n = _HEAD.unpack_from(packed)
+    written, n_shown, n_experts, n_actions, n = _HEAD.unpack_from(packed)
     at = _HEAD.size + -(-n_actions // 8)
     begin = at + 2 * n_shown
-    if len(packed) != begin + 8 * (3 * n + 1 + n_shown * n_experts):
+    if len(packed) != _size(written, n_shown, n_experts, n_actions, n):
         Beliefs.from_bytes(packed)  # raises
     shown = struct.unpack_from(f"<{n_shown}H", packed, at)
     experts = struct.unpack_from(f"<{n_shown * n_experts}d", packed, begin + 8 * (3 * n + 1))

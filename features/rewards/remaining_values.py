@@ -70,6 +70,18 @@ def remaining_values(
     return found
 
 
+def remaining_value(rule: RemainingValue, attributes: Mapping[str, Any]) -> float:
+    """Read the remaining value of one customer, in the domain's currency.
+
+    Parameters
+    ----------
+    attributes
+        Those of the customer now.
+    """
+    known = None if rule.attribute is None else _number(attributes.get(rule.attribute))
+    return rule.otherwise if known is None else max(known * rule.times, 0.0)
+
+
 def _number(value: Any) -> float | None:
     """Read a stored value; None if it is unknown, or of a time when it was no number."""
     try:

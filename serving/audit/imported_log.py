@@ -187,6 +187,7 @@ class ImportedLog:
 
     def _inputs(self, setup: DecisionSetup, row: Any, known: CustomerFeatures) -> DecisionInputs:
         domain, at = self._sources.domain, row.decided_at
+        features = feature_row(self._input, known, at)
         consents = self._sources.ledger.read(
             lambda c: consents_on(c, domain, setup, row.customer_id, row.channel, before=at)
         )
@@ -199,11 +200,12 @@ class ImportedLog:
             subject=row.subject,
             decided_at=at,
             known=is_known(self._input, known),
-            row=feature_row(self._input, known, at),
+            row=features,
             consents=consents,
-            versions=setup.models.versions,
+            versions=setup.versions,
             degraded=(),
             left_at=left_at(self._input, known),
+            remaining_value=setup.remaining_value(features, known.attributes),
         )
 
     def _evaluated(self, setup: DecisionSetup, inputs: DecisionInputs) -> Probabilities:

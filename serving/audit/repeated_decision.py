@@ -46,7 +46,7 @@ def repeat_decision(
     then
         The catalogue of the decision, if ``setup`` has another one.
     """
-    inputs = inputs_from_record(row, record, answer, explain)
+    inputs = inputs_from_record(setup, row, record, answer, explain)
     locked = limit_inputs_of(record, inputs.customer_id)
     if record["catalog"] == setup.compiled.catalog.fingerprint:
         believed = read_beliefs(row.believed, record, setup.compiled)
@@ -56,16 +56,28 @@ def repeat_decision(
     now, mixed = setup.compiled.catalog, None
     if then is not None:
         mixed = mixed_beliefs(row, then, now, setup.models)
-    scored = score(setup, inputs, None if mixed is None else mixed.prediction)
+    scored = score(setup, inputs, None if mixed is None else mixed.predictions)
     selected = select(setup, inputs, scored, locked)
     asked = () if mixed is None else selected.allowed[mixed.asked[selected.allowed]].tolist()
     return RepeatedDecision(selected.decision, [setup.compiled.actions[one] for one in asked])
 
 
 def inputs_from_record(
-    row: Any, record: Mapping[str, Any], answer: Mapping[str, Any], explain: bool
+    setup: DecisionSetup,
+    row: Any,
+    record: Mapping[str, Any],
+    answer: Mapping[str, Any],
+    explain: bool,
 ) -> DecisionInputs:
-    """The inputs that a logged decision had before its ledger transaction."""
+    """The inputs that a logged decision had before its ledger transaction.
+
+    Parameters
+    ----------
+    setup
+        The one that shall decide; its objective says whether the remaining value counts.
+    """
+    features = np.frombuffer(row.features)
+    remaining = setup.remaining_value(features)
     sent = record["request"] | ({"explain": True} if explain else {})
     return DecisionInputs(
         decision_id=row.decision_id,
@@ -76,7 +88,7 @@ def inputs_from_record(
         subject=row.subject,
         decided_at=row.decided_at,
         known=answer["known"],
-        row=np.frombuffer(row.features),
+        row=features,
         consents=record["consents"],
         versions=answer["models"],
         degraded=answer["degraded"],
@@ -86,4 +98,5 @@ def inputs_from_record(
         arm=answer["arm"],
         stops=stops_from_json(record.get("stops", {})),
         shared=record.get("shared", False),
+        remaining_value=None if remaining is None else record.get("remaining_value", remaining),
     )

@@ -21,8 +21,7 @@ from serving.decide.beliefs import mixed_beliefs, read_beliefs
 from serving.decide.choice import score, select
 from serving.decide.decision_setup import DecisionSetup
 from serving.decide.limit_inputs import account_contacts_of, contacts_of, limit_inputs_of
-from serving.decide.step_results import LimitInputs, ScoredActions
-from training.bandit.stacking import Prediction
+from serving.decide.step_results import ActionPredictions, LimitInputs, ScoredActions
 
 
 class EvaluationTarget(NamedTuple):
@@ -94,7 +93,7 @@ class Repetition:
         row, record, answer, _ = decision
         models = {**answer["models"], **versions}
         setup = self._archive.setup(catalog, models)
-        inputs = inputs_from_record(row, record, answer, explain=False)
+        inputs = inputs_from_record(setup, row, record, answer, explain=False)
         other = catalog is not decision.catalog  # it would be served as catalogues are served now
         inputs = replace(inputs, arm="policy", shared=inputs.shared or other)
         locked = self._locked(setup, decision, inputs.customer_id)
@@ -173,7 +172,7 @@ def limits_then(
 
 def believed(
     decision: LoggedDecision, catalog: Catalog, setup: DecisionSetup
-) -> tuple[Prediction | None, set[str]]:
+) -> tuple[ActionPredictions | None, set[str]]:
     """Read what was believed of the actions of a catalogue, and for which the decision says it.
 
     Of an action that was no candidate, or has another prior, the models are asked.
@@ -185,7 +184,7 @@ def believed(
     if mixed is None:
         return None, set()
     names = np.array(list(catalog.actions))
-    return mixed.prediction, set(names[~mixed.asked].tolist())
+    return mixed.predictions, set(names[~mixed.asked].tolist())
 
 
 def _counted(setup: DecisionSetup, logged: LimitInputs, channel: str) -> bool:

@@ -15,6 +15,7 @@ import numpy as np
 
 from features.business.catalog import NO_ACTION, Action, Catalog, check_against_domain
 from features.business.domain import Domain
+from features.business.experiment.priority_objective import default_objective
 from features.business.yaml_file import load_yaml
 from features.business.yaml_mistakes import Mistakes, Where, mistakes_in
 from features.conditions.conditions import Conditions, Formula
@@ -32,7 +33,7 @@ from training.arrays import Bools
 LEVELS = ("eligibility", "applicability", "suitability")
 MAX_CONDITIONS = 10_000  # and the next: each takes up to some milliseconds to compile
 MAX_WORDINGS = 20_000
-FORMULA_NAMES = ("acceptance", "context_weight", "value", "lever", "cost")
+FORMULA_NAMES = ("acceptance", "added_value", "context_weight", "value", "lever", "cost")
 
 
 class CompiledCatalog:
@@ -64,6 +65,8 @@ class CompiledCatalog:
     weights : list of (condition, mask shape (n_actions,), weight)
     customers_leave : bool
         Whether the domain has an event by which customers leave.
+    remaining : RemainingValue or None
+        How the remaining value of a customer is read; None: the priority does not count leaving.
     """
 
     def __init__(
@@ -74,6 +77,7 @@ class CompiledCatalog:
             check_against_domain(catalog, domain)
         self.catalog, self.currency = catalog, domain.currency
         self.customers_leave = domain.leaving_event is not None
+        self.remaining = domain.objective.remaining_value if catalog.pays_effects else None
         self.actions = tuple(catalog.actions)
         each = list(catalog.actions.values())
         self.value = np.array([action.value for action in each])
@@ -220,17 +224,22 @@ def _collected(mistakes: Mistakes, where: Iterable[Where]) -> Iterator[None]:
 def load_compiled_catalog(path: Path, domain: Domain, model_input: ModelInput) -> CompiledCatalog:
     """Read, check and compile an action catalogue.
 
+    Where the file names no objective, that of the domain is written into the catalogue, so that
+    the ledger says by which one it decided.
+
     Raises
     ------
     InvalidDomain
         If the file breaks a rule; names file, line, key and remedy.
     """
     made: list[CompiledCatalog] = []
-    load_yaml(
-        path,
-        Catalog,
-        lambda catalog: made.append(CompiledCatalog(catalog, domain, model_input, strict=True)),
-    )
+
+    def compile_read(catalog: Catalog) -> None:
+        named = "objective" in catalog.model_fields_set
+        said = catalog if named else catalog.with_parts(objective=default_objective(domain))
+        made.append(CompiledCatalog(said, domain, model_input, strict=True))
+
+    load_yaml(path, Catalog, compile_read)
     return made[-1]
 
 

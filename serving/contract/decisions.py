@@ -29,6 +29,9 @@ from serving.contract.requests import About, Chance, Request
 # Of the experiment; see `serving.policies.arms`. `control` is of before there were three arms.
 Arm = Literal["policy", "random", "nobody", "control"]
 
+# A number of the objective `added_value`. Where that does not count, it is left out of the JSON, so
+# that decisions of before are repeated to the byte.
+OnlyIfCounted = Annotated[float | None, Field(exclude_if=lambda number: number is None)]
 MAX_CONTEXT_BYTES, MAX_CONTEXT_DEPTH = 16_384, 20
 MAX_SLOTS = 10
 
@@ -110,7 +113,8 @@ def _is_same(then: Any, now: Any) -> bool:
 class ChosenAction(BaseModel):
     """One action of the answer; rank 1 comes first.
 
-    ``acceptance`` and ``priority`` are those at its rank: a lower rank is looked at less.
+    ``acceptance``, ``added_value`` and ``priority`` are those at its rank: a lower rank is looked
+    at less. ``added_value`` is left out where the objective is acceptance.
     """
 
     action_id: str
@@ -118,6 +122,7 @@ class ChosenAction(BaseModel):
     treatment: dict[str, Any]
     probability: Chance
     acceptance: Chance
+    added_value: OnlyIfCounted = None  # before context weight, lever and cost
     priority: float
     reasons: list[str]
 
@@ -140,11 +145,19 @@ class Removed(BaseModel):
 
 
 class Candidate(BaseModel):
-    """An action that could have been drawn for the first slot, with the parts of its priority."""
+    """An action that could have been drawn for the first slot, with the parts of its priority.
+
+    ``purchases`` (in the domain's currency) and ``leaving`` (a probability) are what showing it
+    adds, against showing nothing.
+    """
 
     action_id: str
     probability: Chance
     acceptance: Chance = 0.0
+    purchases: OnlyIfCounted = None
+    leaving: OnlyIfCounted = None
+    remaining_value: OnlyIfCounted = None
+    added_value: OnlyIfCounted = None
     context_weight: float = 1.0
     priority: float = 0.0
     shadow_price: float = 0.0  # of its daily volume and budget

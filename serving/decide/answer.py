@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
 
@@ -26,8 +27,8 @@ from serving.decide.explanation import (
     exploration_text,
 )
 from serving.decide.step_results import DecisionInputs, Limits, Reasoning, ScoredActions, SlotDraw
-from serving.policies.arbitration import priority_text
 from serving.policies.eligibility import EligibilityResult
+from serving.policies.priority_text import PriorityTerms, no_action_texts, priority_texts
 from training.arrays import Floats, Indices
 from training.bandit.stacking import Prediction
 
@@ -49,18 +50,9 @@ def chosen_action(
     """Describe the action of a slot: treatment, numbers and reasons."""
     compiled, index = setup.compiled, drawn.action
     if index == len(compiled.actions):
-        return ChosenAction(
-            action_id=NO_ACTION,
-            rank=rank,
-            treatment={},
-            probability=drawn.probability,
-            acceptance=0.0,
-            priority=0.0,
-            reasons=["Nothing is shown; that costs nothing and may be worth most."],
-        )
+        return _nothing(setup, inputs, drawn, rank)
     name, channel = compiled.actions[index], inputs.request.channel
-    look = look_of(inputs.looks, rank)
-    acceptance, priority, why = _at_rank(setup, scored, index, look, rank)
+    numbers, why = _at_rank(setup, inputs, scored, index, rank)
     names = compiled.context_reader.names
     used = compiled.names_in_treatment(name, channel)
     values = {used_name: scored.decision_context.value(used_name, names) for used_name in used}
@@ -69,30 +61,75 @@ def chosen_action(
         rank=rank,
         treatment=compiled.treatment(name, channel, values),
         probability=drawn.probability,
-        acceptance=acceptance,
-        priority=priority,
+        acceptance=numbers.acceptance,
+        added_value=numbers.added,
+        priority=numbers.priority,
         reasons=[*why, *_reasons(compiled.currency, inputs.arm, limits, drawn)],
     )
 
 
+def _nothing(
+    setup: DecisionSetup, inputs: DecisionInputs, drawn: SlotDraw, rank: int
+) -> ChosenAction:
+    """Describe `no_action`."""
+    why, added = ["Nothing is shown; that costs nothing and may be worth most."], None
+    if setup.compiled.remaining is not None:
+        least, evenly = setup.compiled.catalog.least_no_action, inputs.arm in EVENLY
+        currency = setup.compiled.currency
+        why, added = no_action_texts(least, drawn.best, currency, drawn_evenly=evenly), 0.0
+    return ChosenAction(
+        action_id=NO_ACTION,
+        rank=rank,
+        treatment={},
+        probability=drawn.probability,
+        acceptance=0.0,
+        added_value=added,
+        priority=0.0,
+        reasons=why,
+    )
+
+
+class _Numbers(NamedTuple):
+    """The numbers of a shown action at its rank; ``added`` is None where it does not count."""
+
+    acceptance: float
+    added: float | None
+    priority: float
+
+
 def _at_rank(
-    setup: DecisionSetup, scored: ScoredActions, index: int, look: float, rank: int
-) -> tuple[float, float, list[str]]:
-    """Acceptance, priority and their sentences, for a rank that is looked at with a probability."""
-    compiled, unit = setup.compiled, setup.compiled.currency
-    acceptance, weight = float(scored.prediction.acceptance[index]), float(scored.weights[index])
-    priority, cost = float(scored.priority[index]), float(compiled.cost[index])
+    setup: DecisionSetup, inputs: DecisionInputs, scored: ScoredActions, index: int, rank: int
+) -> tuple[_Numbers, list[str]]:
+    """The numbers of an action and their sentences, for a rank that is looked at less."""
+    compiled, unit, look = setup.compiled, setup.compiled.currency, look_of(inputs.looks, rank)
+    one = _terms(scored, index, inputs.remaining_value)
+    added = None if scored.added is None else look * float(scored.added[index])
     if look == 1:
-        text = priority_text(compiled, index, acceptance, weight, priority, unit)
-        return acceptance, priority, [text]
+        texts = priority_texts(compiled, index, one, unit)
+        return _Numbers(one.acceptance, added, one.priority), texts
     seen = f"Seen by {look:.1%} at rank {rank}"
-    here, worth = look * acceptance, look * (priority + cost) - cost
+    cost = float(compiled.cost[index])
+    here, worth = look * one.acceptance, look * (one.priority + cost) - cost
     if compiled.formula is None:
-        text = priority_text(compiled, index, here, weight, worth, unit)
-        return here, worth, [text, f"{seen}, of whom {acceptance:.1%} accept."]
-    text = priority_text(compiled, index, acceptance, weight, priority, unit)
-    sum_of = f"{look:.1%} x ({priority:.2f} + {cost:.2f} cost) - {cost:.2f} = {worth:.2f}"
-    return here, worth, [text, f"{seen}: {sum_of} {unit.upper()}."]
+        texts = priority_texts(compiled, index, one.looked_at(look, worth), unit)
+        texts += [f"{seen}, of whom {one.acceptance:.1%} accept."]
+        return _Numbers(here, added, worth), texts
+    texts = priority_texts(compiled, index, one, unit)
+    sum_of = f"{look:.1%} x ({one.priority:.2f} + {cost:.2f} cost) - {cost:.2f} = {worth:.2f}"
+    return _Numbers(here, added, worth), [*texts, f"{seen}: {sum_of} {unit.upper()}."]
+
+
+def _terms(scored: ScoredActions, index: int, remaining_value: float | None) -> PriorityTerms:
+    """The terms of an action's priority at rank 1."""
+    effects = scored.effects
+    return PriorityTerms(
+        float(scored.prediction.acceptance[index]),
+        float(scored.weights[index]),
+        float(scored.priority[index]),
+        None if effects is None else float(effects.purchases[index]),
+        None if effects is None else float(effects.leaving[index]),
+        remaining_value,
+    )
 
 
 def _reasons(currency: str, arm: Arm, limits: Limits, drawn: SlotDraw) -> list[str]:
@@ -156,6 +193,7 @@ def explanation(
     limits: Limits,
     candidates: Indices,
     probabilities: Floats,
+    remaining_value: float | None = None,
 ) -> DecisionExplanation | None:
     """Explain each candidate of the first slot, and how much is explored.
 
@@ -177,15 +215,21 @@ def explanation(
     for index, probability in zip(candidates.tolist(), probabilities.tolist(), strict=True):
         name = names[index]
         if name == NO_ACTION:
-            found.append(Candidate(action_id=name, probability=probability))
+            added = None if scored.added is None else 0.0
+            found.append(Candidate(action_id=name, probability=probability, added_value=added))
             continue
+        terms = _terms(scored, index, remaining_value)
         found.append(
             Candidate(
                 action_id=name,
                 probability=probability,
-                acceptance=float(scored.prediction.acceptance[index]),
-                context_weight=float(scored.weights[index]),
-                priority=float(scored.priority[index]),
+                acceptance=terms.acceptance,
+                purchases=terms.purchases,
+                leaving=terms.leaving,
+                remaining_value=remaining_value,
+                added_value=None if scored.added is None else float(scored.added[index]),
+                context_weight=terms.weight,
+                priority=terms.priority,
                 shadow_price=float(limits.pacing_result.prices[index]),
                 contributions=reasons.acceptance.get(name),
             )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,13 +12,14 @@ from features.business.decided_actions import Beliefs
 from serving.catalog.compiled_catalog import CompiledCatalog
 from serving.contract.decisions import Explanation
 from serving.decide.decision_setup import Models
-from serving.decide.step_results import CompleteDecision
+from serving.decide.step_results import ActionPredictions, CompleteDecision
 from training.arrays import Bools
 from training.bandit.stacking import Prediction
+from training.effects.effect_prediction import EffectPrediction
 
 
 def pack_beliefs(complete: CompleteDecision) -> bytes:
-    """Write acceptance, deviation and chance of each action that the first slot was allowed.
+    """Write acceptance, effects and chance of each action that the first slot was allowed.
 
     Those are the candidates of the later slots too: filling a slot only removes actions. An action
     whose chance is 0 in the first slot may have one in the second, so it is written as well.
@@ -26,6 +27,7 @@ def pack_beliefs(complete: CompleteDecision) -> bytes:
     prediction, selected = complete.scored.prediction, complete.selected
     index, no_action = complete.setup.compiled.index, len(complete.setup.compiled.actions)
     allowed = selected.allowed
+    effects = complete.scored.effects
     names = (one.action_id for one in selected.decision.actions)
     shown = np.array([index[name] for name in names if name in index], dtype=np.intp)
     return Beliefs(
@@ -36,12 +38,13 @@ def pack_beliefs(complete: CompleteDecision) -> bytes:
         probability=np.concatenate((selected.chances[allowed], selected.chances[-1:])),
         shown=allowed.searchsorted(shown),
         experts=prediction.expert_predictions[:, shown].T,
+        effects=None if effects is None else np.stack(effects)[:, allowed],
     ).to_bytes()
 
 
 def read_beliefs(
     believed: bytes | None, record: Mapping[str, Any], compiled: CompiledCatalog
-) -> Prediction | None:
+) -> ActionPredictions | None:
     """Read what was believed when a decision was made.
 
     Parameters
@@ -55,7 +58,7 @@ def read_beliefs(
 
     Returns
     -------
-    Prediction or None
+    ActionPredictions or None
         ``nan`` for actions that were no candidates. None: an earlier release made the decision,
         and kept no deviations.
     """
@@ -66,7 +69,12 @@ def read_beliefs(
     acceptance[beliefs.allowed], deviation[beliefs.allowed] = beliefs.acceptance, beliefs.deviation
     experts = np.full((beliefs.experts.shape[1], beliefs.n_actions), np.nan)
     experts[:, beliefs.allowed[beliefs.shown]] = beliefs.experts.T
-    return Prediction(acceptance, deviation, experts)
+    accepted = Prediction(acceptance, deviation, experts)
+    if beliefs.effects is None:
+        return ActionPredictions(accepted)
+    effects = np.full((4, beliefs.n_actions), np.nan)
+    effects[:, beliefs.allowed] = beliefs.effects
+    return ActionPredictions(accepted, EffectPrediction(*effects))
 
 
 class MixedBeliefs(NamedTuple):
@@ -74,12 +82,12 @@ class MixedBeliefs(NamedTuple):
 
     Attributes
     ----------
-    prediction : Prediction
+    predictions : ActionPredictions
     asked : shape (n_actions,)
         Whether the models were asked: the action was no candidate, or has another prior now.
     """
 
-    prediction: Prediction
+    predictions: ActionPredictions
     asked: Bools
 
 
@@ -112,14 +120,41 @@ def mixed_beliefs(row: Any, then: Catalog, now: Catalog, models: Models) -> Mixe
         for index, name in enumerate(actions)
         if name in place and actions[name].prior == then.actions[name].prior
     ]
-    predicted = models.predict(np.frombuffer(row.features), row.channel)
+    features = np.frombuffer(row.features)
+    predicted = models.predict(features, row.channel)
     acceptance, deviation = predicted.acceptance.copy(), predicted.deviation.copy()
+    effects = _mixed_effects(beliefs, now, kept, models.predict_effects(features, row.channel))
     asked = np.ones(len(actions), dtype=bool)
     if kept:
         here, there = np.array(kept, dtype=np.intp).T
         acceptance[here], deviation[here] = beliefs.acceptance[there], beliefs.deviation[there]
         asked[here] = False
-    return MixedBeliefs(Prediction(acceptance, deviation, predicted.expert_predictions), asked)
+    accepted = Prediction(acceptance, deviation, predicted.expert_predictions)
+    return MixedBeliefs(ActionPredictions(accepted, effects), asked)
+
+
+def _mixed_effects(
+    beliefs: Beliefs,
+    now: Catalog,
+    kept: Sequence[tuple[int, int]],
+    predicted: EffectPrediction | None,
+) -> EffectPrediction | None:
+    """Read which effects were believed, and take those of the other actions from a model.
+
+    Parameters
+    ----------
+    kept
+        Positions of an action in the catalogue of now, and among the beliefs.
+    predicted
+        None: there is no model, so the effects of the others are 0.
+    """
+    if not now.pays_effects or (beliefs.effects is None and predicted is None):
+        return None
+    effects = np.zeros((4, len(now.actions))) if predicted is None else np.stack(predicted)
+    if kept:
+        here, there = np.array(kept, dtype=np.intp).T
+        effects[:, here] = 0.0 if beliefs.effects is None else beliefs.effects[:, there]
+    return EffectPrediction(*effects)
 
 
 def told_contributions(answer: Mapping[str, Any]) -> dict[str, Explanation] | None:

@@ -12,11 +12,12 @@ from collections.abc import Mapping
 import numpy as np
 
 from features.outcomes.examination import look_of
-from serving.catalog.decision_context import RequestContext
+from serving.catalog.decision_context import DecisionContext, RequestContext
 from serving.contract.decisions import Decision, Explanation, Predictions
 from serving.decide.answer import chosen_action, explanation, reasoning
 from serving.decide.decision_setup import DecisionSetup
 from serving.decide.step_results import (
+    ActionPredictions,
     DecisionInputs,
     LimitInputs,
     Limits,
@@ -25,16 +26,16 @@ from serving.decide.step_results import (
     SlotDraw,
 )
 from serving.policies.arbitration import (
+    added_values,
     context_weights,
     priorities,
     priorities_at,
     priority_deviations,
 )
-from serving.policies.arms import DRAWN_EVENLY, uniform_probabilities
+from serving.policies.arms import DRAWN_EVENLY, uniform_probabilities, with_least_no_action
 from serving.policies.policy_result import Removals
 from training.arrays import Floats
 from training.bandit.exploration import draw
-from training.bandit.stacking import Prediction
 
 NOTHING = np.zeros(1)  # the priority of `no_action`, and its standard deviation
 LEFT = 1.0  # the churn of a customer who has left: known, not predicted
@@ -43,9 +44,9 @@ LEFT = 1.0  # the churn of a customer who has left: known, not predicted
 def score(
     setup: DecisionSetup,
     inputs: DecisionInputs,
-    believed: Prediction | None = None,
+    believed: ActionPredictions | None = None,
     told: Mapping[str, Explanation] | None = None,
-    predicted: Prediction | None = None,
+    predicted: ActionPredictions | None = None,
 ) -> ScoredActions:
     """Predict churn and intent, apply the engagement policy, and compute priorities.
 
@@ -53,7 +54,7 @@ def score(
     ----------
     believed
         What was believed when the decision was made, ``nan`` where nothing was: then the models are
-        not asked for the acceptance.
+        not asked for acceptance and effects.
     told
         The contributions to acceptance that were told then; None: the models are asked for them.
     predicted
@@ -66,10 +67,48 @@ def score(
         another type than described.
     """
     compiled, request, row = setup.compiled, inputs.request, inputs.row
-    context_reader = compiled.context_reader
     churn = LEFT if inputs.left_at else setup.models.churn(row)
     intent = setup.models.intent(row)
-    decision_context = context_reader.read(
+    decision_context = _decision_context(setup, inputs, churn, intent)
+    holds = compiled.conditions.holds(decision_context.numbers, decision_context.texts)
+    eligibility = setup.engagement_policy.evaluate(
+        request, decision_context, holds, inputs.decided_at, inputs.arm, inputs.stops
+    )
+    prediction, effects = believed or predicted or predict(setup, row, request.channel)
+    weights, remaining = context_weights(compiled, holds), inputs.remaining_value
+    added = None
+    if remaining is not None:
+        added = added_values(compiled, prediction.acceptance, effects, remaining)
+    priority = priorities(compiled, prediction.acceptance, weights, decision_context, added)
+    if believed is not None:  # what was removed then is removed again: it is worth no price
+        priority = np.where(np.isnan(prediction.acceptance), -np.inf, priority)
+    predictions = Predictions(churn=churn, intent=intent, stage=decision_context.texts["stage"])
+    asked = (setup, inputs, eligibility, priority, predictions)
+    then = None if believed is None else prediction
+    return ScoredActions(
+        predictions=predictions,
+        decision_context=decision_context,
+        eligibility=eligibility,
+        prediction=prediction,
+        effects=effects,
+        added=added,
+        weights=weights,
+        priority=priority,
+        priority_deviation=priority_deviations(
+            compiled, prediction, weights, decision_context, effects, remaining or 0.0
+        ),
+        reasons=reasoning(*asked, then, told) if request.explain else None,
+    )
+
+
+def _decision_context(
+    setup: DecisionSetup,
+    inputs: DecisionInputs,
+    churn: float | None,
+    intent: Mapping[str, float] | None,
+) -> DecisionContext:
+    context_reader, request, row = setup.compiled.context_reader, inputs.request, inputs.row
+    return context_reader.read(
         row,
         RequestContext(
             channel=request.channel,
@@ -82,27 +121,13 @@ def score(
             local=setup.local(row, inputs.decided_at),
         ),
     )
-    holds = compiled.conditions.holds(decision_context.numbers, decision_context.texts)
-    eligibility = setup.engagement_policy.evaluate(
-        request, decision_context, holds, inputs.decided_at, inputs.arm, inputs.stops
-    )
-    prediction = believed or predicted or setup.models.predict(row, request.channel)
-    weights = context_weights(compiled, holds)
-    priority = priorities(compiled, prediction.acceptance, weights, decision_context)
-    if believed is not None:  # what was removed then is removed again: it is worth no price
-        priority = np.where(np.isnan(believed.acceptance), -np.inf, priority)
-    predictions = Predictions(churn=churn, intent=intent, stage=decision_context.texts["stage"])
-    asked = (setup, inputs, eligibility, priority, predictions, believed, told)
-    return ScoredActions(
-        predictions=predictions,
-        decision_context=decision_context,
-        eligibility=eligibility,
-        prediction=prediction,
-        weights=weights,
-        priority=priority,
-        priority_deviation=priority_deviations(compiled, prediction, weights, decision_context),
-        reasons=reasoning(*asked) if request.explain else None,
-    )
+
+
+def predict(setup: DecisionSetup, row: Floats, channel: str) -> ActionPredictions:
+    """Ask the models for the acceptance and, where the objective counts them, for the effects."""
+    counts = setup.compiled.remaining is not None
+    effects = setup.models.predict_effects(row, channel) if counts else None
+    return ActionPredictions(setup.models.predict(row, channel), effects)
 
 
 def select(
@@ -132,7 +157,9 @@ def select(
         predictions=scored.predictions,
         models=dict(inputs.versions),
         removed=in_words,
-        explanation=explanation(setup, scored, limits, candidates, probabilities),
+        explanation=explanation(
+            setup, scored, limits, candidates, probabilities, inputs.remaining_value
+        ),
         degraded=list(inputs.degraded),
         activated=request.activate,
     )
@@ -195,23 +222,34 @@ def _fill_slots(
         left[:no_action][out] = np.nan
         if draws and np.isnan(left[:no_action]).all():
             break
-        evenly = inputs.arm in DRAWN_EVENLY
-        chances = (
-            uniform_probabilities(left) if evenly else setup.models.probabilities(left, deviation)
-        )
+        chances = _chances(setup, inputs, left, deviation, first=not draws)
         probabilities_of_slot.append(chances)
         slot = f"#{len(draws) + 1}" if draws else ""
         index = draw(chances, f"{inputs.seed}{slot}")
         if index == no_action and draws:
             break
-        best = np.fmax.reduce(left)  # passes over nan, as `nanmax` does, in a tenth of the time
-        draws.append(SlotDraw(index, float(chances[index]), float(best - left[index])))
+        # It passes over nan, as `nanmax` does, in a tenth of the time.
+        best = np.fmax.reduce(left[:no_action])
+        gap = float(np.fmax(best, left[no_action]) - left[index])
+        shown = None if np.isnan(best) else float(best)
+        draws.append(SlotDraw(index, float(chances[index]), gap, shown))
         if index == no_action:
             break
         taken[index] = True
         contact_policy.count(index)
         pacing_result.spend(index)
     return probabilities_of_slot[0], draws
+
+
+def _chances(
+    setup: DecisionSetup, inputs: DecisionInputs, left: Floats, deviation: Floats, *, first: bool
+) -> Floats:
+    """The probability of each action, shape (n_actions + 1,); `no_action` has its least share."""
+    if inputs.arm in DRAWN_EVENLY:
+        return uniform_probabilities(left)
+    chances = setup.models.probabilities(left, deviation)
+    least = setup.compiled.catalog.least_no_action
+    return with_least_no_action(chances, least) if first and least else chances
 
 
 def _at_rank(

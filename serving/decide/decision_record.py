@@ -127,9 +127,8 @@ def _unchanged(connection: sa.Connection, inputs: DecisionInputs) -> bool:
     An id of the caller is looked up in the transaction only, so it is not among what was read
     before.
     """
-    if inputs.version is None or inputs.request.decision_id:
-        return False
-    return version_of(connection) == inputs.version
+    known = inputs.version is not None and not inputs.request.decision_id
+    return known and version_of(connection) == inputs.version
 
 
 def _locked(
@@ -188,9 +187,8 @@ def decision_rows(complete: CompleteDecision) -> DecisionRows:
     """Make the rows of a decision."""
     setup, inputs, selected = complete.setup, complete.inputs, complete.selected
     decision, served = selected.decision, inputs.request.activate
-    shown, now = shown_actions(decision), decision.decided_at
+    shown, now, first = shown_actions(decision), decision.decided_at, decision.actions[0]
     days = {name: setup.compiled.catalog.actions[name].attribution_days for name in shown}
-    first = decision.actions[0]
     row = {
         "decision_id": decision.decision_id,
         "subject": complete.inputs.subject,
@@ -216,10 +214,18 @@ def decision_rows(complete: CompleteDecision) -> DecisionRows:
 def _record(complete: CompleteDecision, days: Mapping[str, float]) -> dict[str, Any]:
     """The JSON beside the answer: what `select` and `score` need to make the decision again."""
     setup, inputs, limits = complete.setup, complete.inputs, complete.limits
+    sent = inputs.request.model_dump(mode="json", exclude_defaults=True)
+    sometimes = {
+        "features_problem": inputs.features_problem,
+        "left_at": inputs.left_at,
+        "looks": inputs.looks,
+        "stops": stops_to_json(inputs.stops),
+        "shared": inputs.shared and setup.pacer.has_budgets,
+        # The draw of decisions without a seed, of former versions, was seeded by their id.
+        "seed": inputs.seed if inputs.seed != inputs.decision_id else "",
+    }
     return {
-        "request": without_other_keys(
-            inputs.request.model_dump(mode="json", exclude_defaults=True), complete.inputs.subject
-        ),
+        "request": without_other_keys(sent, inputs.subject),
         "consents": inputs.consents,
         "contacts": [(one.customer_id == inputs.customer_id, *one[1:]) for one in limits.contacts],
         **record_of_account(limits.account),
@@ -228,13 +234,8 @@ def _record(complete: CompleteDecision, days: Mapping[str, float]) -> dict[str, 
         "features_layout": setup.model_input.fingerprint,
         "attribution_days": days,
         "removed": complete.selected.rules,
-        **({"features_problem": inputs.features_problem} if inputs.features_problem else {}),
-        **({"left_at": inputs.left_at} if inputs.left_at else {}),
-        **({"looks": inputs.looks} if inputs.looks else {}),
-        **({"stops": stops_to_json(inputs.stops)} if inputs.stops else {}),
-        **({"shared": True} if inputs.shared and setup.pacer.has_budgets else {}),
-        # The draw of decisions without a seed, of former versions, was seeded by their id.
-        **({"seed": inputs.seed} if inputs.seed != inputs.decision_id else {}),
+        **{name: value for name, value in sometimes.items() if value},
+        **({} if inputs.remaining_value is None else {"remaining_value": inputs.remaining_value}),
     }
 
 

@@ -9,7 +9,9 @@ from typing import Any, Protocol
 from features.customers.account_contacts import AccountContacts
 from features.customers.contacts import Contact
 from features.journeys.model_input import ModelInput
+from features.rewards.remaining_values import remaining_value
 from serving.catalog.compiled_catalog import CompiledCatalog
+from serving.models.served_models import EFFECTS
 from serving.policies.budgets import BudgetPacer
 from serving.policies.contact_counts import ContactFacts
 from serving.policies.contact_policy import ContactPolicy
@@ -18,6 +20,7 @@ from serving.policies.stopped_actions import Stops
 from training.arrays import Floats
 from training.bandit.stacking import Prediction
 from training.contributions import Contributions
+from training.effects.effect_prediction import EffectPrediction
 
 
 class Models(Protocol):
@@ -32,6 +35,7 @@ class Models(Protocol):
     def churn(self, row: Floats) -> float | None: ...
     def intent(self, row: Floats) -> dict[str, float] | None: ...
     def predict(self, row: Floats, channel: str) -> Prediction: ...
+    def predict_effects(self, row: Floats, channel: str) -> EffectPrediction | None: ...
     def looks(self, channel: str) -> Sequence[float]: ...
     def without_past(self, row: Floats, known: bool) -> Sequence[str]: ...
     def why_churn(self, row: Floats) -> Contributions | None: ...
@@ -68,6 +72,7 @@ class DecisionSetup:
         self.contact_policy = ContactPolicy(compiled)
         self.pacer = BudgetPacer(compiled)
         at = {name: index for index, name in enumerate(model_input.names)}
+        self._remaining_at = at.get((compiled.remaining and compiled.remaining.attribute) or "")
         self._problems_at = at.get("open_problems")
         self._account_at = at.get("account_open_problems")
 
@@ -76,6 +81,32 @@ class DecisionSetup:
         clock = self.compiled.catalog.clock
         named = self.compiled.context_reader.category(row, clock.attribute)
         return now.astimezone(clock.of_customer(named))
+
+    @property
+    def versions(self) -> dict[str, str | None]:
+        """The versions that a decision logs: with that of the effect model, if effects count."""
+        found = dict(self.models.versions)
+        effects = found.pop(EFFECTS, None)
+        return found if self.compiled.remaining is None else {**found, EFFECTS: effects}
+
+    def remaining_value(
+        self, row: Floats, attributes: Mapping[str, str | float] | None = None
+    ) -> float | None:
+        """Read what the customer would take along by leaving; None: the objective is acceptance.
+
+        Parameters
+        ----------
+        attributes
+            Those of the customer; None: they are read from the row, which lacks attributes that
+            models do not read.
+        """
+        rule = self.compiled.remaining
+        if rule is None:
+            return None
+        if attributes is None:
+            at = self._remaining_at
+            attributes = {} if at is None else {rule.attribute or "": float(row[at])}
+        return remaining_value(rule, attributes)
 
     def facts(
         self,

@@ -120,7 +120,7 @@ class InputReader:
             known=known,
             row=row,
             consents=agreed,
-            versions=setup.models.versions,
+            versions=setup.versions,
             degraded=missing(setup.models, row, known, problem),
             features_problem=problem,
             version=version,
@@ -128,6 +128,7 @@ class InputReader:
             looks=_looks(setup, request),
             arm=arm_of(customer_id, setup.compiled.catalog.arms),
             stops=setup.stops,
+            remaining_value=setup.remaining_value(row, found.attributes if found else {}),
         )
 
     def check(self, request: DecideRequest) -> tuple[str, ...]:

@@ -25,6 +25,7 @@ from serving.policies.eligibility import EligibilityResult
 from serving.policies.stopped_actions import Stops
 from training.arrays import Floats, Indices
 from training.bandit.stacking import Prediction
+from training.effects.effect_prediction import EffectPrediction
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,8 @@ class DecisionInputs:
         By action, the guardrail that has switched it off.
     shared : bool
         False for a decision of before the arm ``random`` had its own part of volumes and budgets.
+    remaining_value : float or None
+        What the customer would take along by leaving; None: the priority does not count it.
     """
 
     decision_id: str
@@ -85,6 +88,22 @@ class DecisionInputs:
     arm: Arm = "policy"
     stops: Stops = field(default_factory=dict)
     shared: bool = True
+    remaining_value: float | None = None
+
+
+class ActionPredictions(NamedTuple):
+    """The predictions for each action, shape (n_actions,); ``nan`` where nothing was predicted.
+
+    Attributes
+    ----------
+    accepted : Prediction
+        The acceptance.
+    effects : EffectPrediction or None
+        What showing each adds; None: the objective is acceptance, or there is no effect model.
+    """
+
+    accepted: Prediction
+    effects: EffectPrediction | None = None
 
 
 class Reasoning(NamedTuple):
@@ -101,6 +120,10 @@ class ScoredActions:
 
     Attributes
     ----------
+    effects : EffectPrediction or None
+        None: the objective is acceptance, or there is no effect model.
+    added : shape (n_actions,), or None
+        Added values, in the domain's currency; None: the objective is acceptance.
     weights, priority, priority_deviation : shape (n_actions,)
         Context weights; priorities and their standard deviations, in the domain's currency.
     reasons : Reasoning or None
@@ -111,6 +134,8 @@ class ScoredActions:
     decision_context: DecisionContext
     eligibility: EligibilityResult
     prediction: Prediction
+    effects: EffectPrediction | None
+    added: Floats | None
     weights: Floats
     priority: Floats
     priority_deviation: Floats
@@ -165,11 +190,14 @@ class SlotDraw(NamedTuple):
         The chance with which it was drawn.
     gap : float
         By how much its priority is below the best of the slot, in the domain's currency.
+    best : float or None
+        The priority of the best allowed action of the slot; None: none was allowed.
     """
 
     action: int
     probability: float
     gap: float
+    best: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,7 +91,7 @@ class ServedModels:
         return self.bandit.model.predict_each(rows.take(self.columns, axis=1), channels)
 
     def predict_effects(self, row: Floats, channel: str) -> EffectPrediction | None:
-        """What each action adds for one row of model input; None without an effect model."""
+        """Effects of each action for one row of model input; None without an effect model."""
         if self.effects is None:
             return None
         return self.effects.predict_each(row.take(self.effect_columns)[None], (channel,))[0]

@@ -1,4 +1,4 @@
-"""Arbitration computes each action's priority from its acceptance, in the domain's currency."""
+"""Arbitration computes each action's priority from what showing it adds, in the currency."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from serving.catalog.compiled_catalog import CompiledCatalog
 from serving.catalog.decision_context import DecisionContext
 from training.arrays import Bools, Floats
 from training.bandit.stacking import Prediction
+from training.effects.effect_prediction import EffectPrediction
 
 
 def context_weights(compiled: CompiledCatalog, holds: Bools) -> Floats:
@@ -25,29 +26,61 @@ def context_weights(compiled: CompiledCatalog, holds: Bools) -> Floats:
     return weights
 
 
+def added_values(
+    compiled: CompiledCatalog,
+    acceptance: Floats,
+    effects: EffectPrediction | None,
+    remaining_value: float,
+) -> Floats:
+    """The value that showing each action adds, shape (n_actions,), in the domain's currency.
+
+        added value = acceptance x value + purchases - remaining value x leaving
+
+    `no_action` adds nothing. With acceptance 0.04, value 36.00, purchases 0.20, remaining value
+    89.00 and leaving 0.009 the added value is 0.84.
+
+    Parameters
+    ----------
+    acceptance : shape (n_actions,)
+    effects
+        None: none are known, so they are 0.
+    """
+    accepted: Floats = acceptance * compiled.value
+    if effects is None:
+        return accepted
+    return accepted + effects.purchases - remaining_value * effects.leaving
+
+
 def priorities(
     compiled: CompiledCatalog,
     acceptance: Floats,
     weights: Floats,
     decision_context: DecisionContext,
+    added: Floats | None = None,
 ) -> Floats:
     """The expected value of showing each action, shape (n_actions,), in the domain's currency.
 
-        priority = acceptance x context weight x value x lever - cost
+        priority = added value x context weight x lever - cost
 
-    With acceptance 0.12, value 8.00, lever 1 and cost 0.45 the priority is 0.51. If the catalogue
-    has a formula of its own, the formula computes the priority from the same numbers. Where it
-    gives no number, the priority is minus the cost.
+    With acceptance 0.12, value 8.00, no effect, lever 1 and cost 0.45 the priority is 0.51. If the
+    catalogue has a formula of its own, the formula computes the priority from the same numbers.
+    Where it gives no number, the priority is minus the cost.
 
     Parameters
     ----------
     acceptance, weights : shape (n_actions,)
+    added : shape (n_actions,)
+        The added values; None: acceptance x value, as no effects count or none are known.
     """
     if compiled.formula is None:
+        if added is not None:
+            paid: Floats = added * weights * compiled.lever - compiled.cost
+            return paid
         linear: Floats = acceptance * weights * compiled.value * compiled.lever - compiled.cost
         return linear
     vectors = {
         "acceptance": acceptance,
+        "added_value": acceptance * compiled.value if added is None else added,
         "context_weight": weights,
         "value": compiled.value,
         "lever": compiled.lever,
@@ -62,26 +95,50 @@ def priority_deviations(
     prediction: Prediction,
     weights: Floats,
     decision_context: DecisionContext,
+    effects: EffectPrediction | None = None,
+    remaining_value: float = 0.0,
 ) -> Floats:
     """Standard deviation of each priority, shape (n_actions,), in the domain's currency.
 
-    It is exact without a formula, because the priority is then linear in the acceptance. With a
-    formula it is half the difference between the priorities at one standard deviation of the
-    acceptance below and above its mean.
+    It is exact without a formula, because the priority is then linear in the acceptance and in the
+    effects, whose errors are taken as independent. With a formula, the part of each is half the
+    difference between the priorities at one standard deviation below and above its mean.
 
     Parameters
     ----------
     weights : shape (n_actions,)
+    effects, remaining_value
+        As for `added_values`.
     """
     mean, deviation, _ = prediction
     if compiled.formula is None:
         spread: Floats = deviation * weights * compiled.value * compiled.lever
-        return spread
-    below, above = (
-        priorities(compiled, np.clip(mean + sign * deviation, 0.0, 1.0), weights, decision_context)
-        for sign in (-1.0, 1.0)
-    )
-    return np.abs(above - below) / 2
+        if effects is None:
+            return spread
+        caused = _of_effects(effects, remaining_value)
+        both: Floats = np.hypot(spread, caused * weights * compiled.lever)
+        return both
+
+    def between(below: Floats, above: Floats, moved: Floats | float) -> Floats:
+        """Half the difference of two priorities, whose added values are moved apart as well."""
+        ends = []
+        for acceptance, by in ((below, -moved), (above, moved)):
+            added = added_values(compiled, acceptance, effects, remaining_value) + by
+            ends.append(priorities(compiled, acceptance, weights, decision_context, added))
+        return np.abs(ends[1] - ends[0]) / 2
+
+    below, above = (np.clip(mean + sign * deviation, 0.0, 1.0) for sign in (-1.0, 1.0))
+    of_acceptance = between(below, above, 0.0)
+    if effects is None:
+        return of_acceptance
+    return np.hypot(of_acceptance, between(mean, mean, _of_effects(effects, remaining_value)))
+
+
+def _of_effects(effects: EffectPrediction, remaining_value: float) -> Floats:
+    """Standard deviation of what the effects are worth, shape (n_actions,), in the currency."""
+    of_leaving = remaining_value * effects.leaving_deviation
+    found: Floats = np.hypot(effects.purchases_deviation, of_leaving)
+    return found
 
 
 def priorities_at(
@@ -100,25 +157,3 @@ def priorities_at(
         Of rank 1.
     """
     return look * (priority + cost) - cost, look * deviation
-
-
-def priority_text(
-    compiled: CompiledCatalog,
-    action: int,
-    acceptance: float,
-    weight: float,
-    priority: float,
-    currency: str,
-) -> str:
-    """The calculation of one action's priority, as a sentence for people."""
-    unit = currency.upper()
-    if compiled.formula is not None:
-        formula = compiled.catalog.arbitration.formula
-        return f"{acceptance:.1%} chance of acceptance; {formula} = {priority:.2f} {unit}"
-    lever = compiled.lever[action]
-    return (
-        f"{acceptance:.1%} chance of acceptance"
-        f"{'' if weight == 1 else f' x weight {weight:g}'} x {compiled.value[action]:.2f} {unit}"
-        f"{'' if lever == 1 else f' x lever {lever:g}'}"
-        f" - {compiled.cost[action]:.2f} {unit} cost = {priority:.2f} {unit}"
-    )

@@ -49,3 +49,20 @@ def uniform_probabilities(priority: Floats) -> Floats:
     """
     allowed = ~np.isnan(priority)
     return np.where(allowed, 1.0 / allowed.sum(), 0.0)
+
+
+def with_least_no_action(chances: Floats, least: float) -> Floats:
+    """Give `no_action` at least this probability, and scale the others down; they sum to 1.
+
+    So what `no_action` is worth stays measured, however good the actions are.
+
+    Parameters
+    ----------
+    chances : shape (n_actions + 1,)
+        The last one is `no_action`.
+    """
+    if chances[-1] >= least:
+        return chances
+    kept: Floats = chances * ((1.0 - least) / (1.0 - chances[-1]))
+    kept[-1] = least
+    return kept

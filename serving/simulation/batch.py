@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
+from itertools import repeat
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -29,9 +30,13 @@ from serving.decide.decision_setup import DecisionSetup
 from serving.decide.engine import Engine
 from serving.decide.inputs import new_decision_id
 from serving.decide.limit_inputs import account_contacts_of, contacts_of, paces_of
-from serving.decide.step_results import CompleteDecision, DecisionInputs, LimitInputs
+from serving.decide.step_results import (
+    ActionPredictions,
+    CompleteDecision,
+    DecisionInputs,
+    LimitInputs,
+)
 from serving.models.served_models import ServedModels
-from training.bandit.stacking import Prediction
 
 
 class Asked(NamedTuple):
@@ -141,12 +146,17 @@ def _inputs(engine: Engine, setup: DecisionSetup, secret: str, one: _Reader) -> 
 
 def _predictions(
     setup: DecisionSetup, inputs: Sequence[DecisionInputs]
-) -> Sequence[Prediction | None]:
+) -> Sequence[ActionPredictions | None]:
     """Predict for all at once, if the models can; None: `score` asks them for each."""
-    if not isinstance(setup.models, ServedModels):
+    models = setup.models
+    if not isinstance(models, ServedModels):
         return [None] * len(inputs)
     rows = np.array([one.row for one in inputs])
-    return setup.models.predict_each(rows, [one.request.channel for one in inputs])
+    channels = [one.request.channel for one in inputs]
+    counts = setup.compiled.remaining is not None
+    effects = models.predict_effects_each(rows, channels) if counts else None
+    accepted = models.predict_each(rows, channels)
+    return list(map(ActionPredictions, accepted, effects or repeat(None)))
 
 
 def _limits(

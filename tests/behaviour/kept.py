@@ -123,7 +123,7 @@ class Kept:
         catalog = self.archive.catalog(record["catalog"])
         assert catalog is not None
         setup = self.archive.setup(catalog, answer["models"])
-        inputs = inputs_from_record(row, record, answer, explain=False)
+        inputs = inputs_from_record(setup, row, record, answer, explain=False)
         scored = score(setup, inputs)
         locked = limit_inputs_of(record, inputs.customer_id)
         selected = select(setup, inputs, scored, locked)

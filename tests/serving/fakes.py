@@ -26,6 +26,7 @@ from serving.decide.engine import Engine
 from serving.policies.contact_policy import ContactPolicy
 from training.bandit.exploration import InverseGapWeighting
 from training.bandit.stacking import Prediction
+from training.effects.effect_prediction import EffectPrediction
 
 
 @dataclass
@@ -53,6 +54,7 @@ class FakeModels:
     intents: Mapping[str, float] | None = None
     catalog: str | None = None
     seen: tuple[float, ...] = ()
+    effects: EffectPrediction | None = None
 
     def churn(self, row: np.ndarray) -> float | None:
         return self.foreseen
@@ -63,6 +65,9 @@ class FakeModels:
     def predict(self, row: np.ndarray, channel: str) -> Prediction:
         expected = np.array(list(self.expected.values()))
         return Prediction(expected, np.zeros(len(expected)), expected[None, :])
+
+    def predict_effects(self, row: np.ndarray, channel: str) -> EffectPrediction | None:
+        return self.effects
 
     def looks(self, channel: str) -> tuple[float, ...]:
         return self.seen

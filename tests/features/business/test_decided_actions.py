@@ -17,6 +17,7 @@ from features.business.decided_actions import (
     is_removed,
     read_windows,
     shortened_record,
+    shown_beliefs,
     without_other_keys,
 )
 
@@ -84,16 +85,24 @@ def test_beliefs_come_back_to_the_bit(data):
         probability=drawn(n + 1),
         shown=np.array(shown, dtype=np.intp),
         experts=drawn(len(shown) * n_experts).reshape(len(shown), n_experts),
+        effects=drawn(4 * n).reshape(4, n) if data.draw(st.booleans()) else None,
     )
     packed = beliefs.to_bytes()
     found = Beliefs.from_bytes(packed)
-    for name in ("allowed", "acceptance", "deviation", "probability", "shown", "experts"):
+    names = ("allowed", "acceptance", "deviation", "probability", "shown", "experts")
+    assert (found.effects is None) == (beliefs.effects is None)
+    for name in (*names, *(["effects"] if beliefs.effects is not None else [])):
         assert getattr(found, name).tobytes() == getattr(beliefs, name).tobytes(), name
         assert getattr(found, name).shape == getattr(beliefs, name).shape
     assert found.n_actions == n_actions
-    # A head of 7 bytes, a bit for each action, and 24 bytes for each candidate.
-    size = 7 + -(-n_actions // 8) + 24 * n + 8 + len(shown) * (2 + 8 * n_experts)
+    # A head of 7 bytes, a bit for each action, and 24 bytes for each candidate; 56 with effects.
+    each = 24 if beliefs.effects is None else 56
+    size = 7 + -(-n_actions // 8) + each * n + 8 + len(shown) * (2 + 8 * n_experts)
     assert len(packed) == size
+    record = {"attribution_days": {str(one): 1.0 for one in shown}}
+    told = shown_beliefs(row_of(record, packed), record)
+    accepted = [acceptance for acceptance, _ in told.values()]
+    assert np.array(accepted).tobytes() == beliefs.acceptance[shown].tobytes()
 
 
 def row_of(record, believed=b"packed"):
@@ -137,6 +146,6 @@ def test_beliefs_of_a_later_program_or_with_missing_bytes_are_refused():
         shown=np.array([1]),
         experts=np.array([[0.3, 0.4]]),
     ).to_bytes()
-    for wrong in (b"\x02" + packed[1:], *(packed[:end] for end in range(len(packed)))):
+    for wrong in (b"\x03" + packed[1:], *(packed[:end] for end in range(len(packed)))):
         with pytest.raises(ValueError, match="beliefs of"):
             Beliefs.from_bytes(wrong)

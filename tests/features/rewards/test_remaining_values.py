@@ -10,7 +10,7 @@ from features.customers.attribute_writer import SentAttributes, write_attributes
 from features.identity.keys import KeyNormalizer
 from features.identity.links import link
 from features.ledger import tables
-from features.rewards.remaining_values import remaining_values
+from features.rewards.remaining_values import remaining_value, remaining_values
 from tests.features.live import DAY, NOW, SHOP, add, person
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
@@ -55,3 +55,17 @@ def test_an_attribute_is_that_of_the_day_of_meeting_or_otherwise(ledger):
 def test_what_is_no_number_is_unknown_and_nothing_is_below_0(ledger, stored, value):
     add(ledger, tables.customers, person("c1", age_years=stored))
     assert values(ledger, AGE, {"c1": NOW}) == [value]
+
+
+@pytest.mark.parametrize(
+    ("attributes", "value"),
+    [({"age_years": "41.5"}, 83.0), ({"age_years": 30.0}, 60.0), ({"age_years": "-3"}, 0.0)],
+)
+def test_the_value_of_one_customer_is_that_of_the_attributes_of_now(attributes, value):
+    assert remaining_value(AGE, attributes) == value
+
+
+def test_one_customer_without_the_attribute_has_the_other_value():
+    for attributes in ({}, {"age_years": "basic"}, {"age_years": float("nan")}):
+        assert remaining_value(AGE, attributes) == 5.0
+    assert remaining_value(RemainingValue(otherwise=7), {"age_years": "41.5"}) == 7.0

@@ -20,7 +20,8 @@ def test_a_candidate_is_read_as_it_was_believed_and_others_are_nan(engine, ledge
     decision = decide(engine, now, exclude=["talk_plus"], slots=2)
     [row] = rows(ledger)
     record, compiled = json.loads(row.record), engine.setup.compiled
-    found = read_beliefs(row.believed, record, compiled)
+    found, effects = read_beliefs(row.believed, record, compiled)
+    assert effects is None
     expected = [believed[name] if name != "talk_plus" else np.nan for name in compiled.actions]
     np.testing.assert_array_equal(found.acceptance, expected)
     np.testing.assert_array_equal(found.deviation, np.where(np.isnan(expected), np.nan, 0.0))
@@ -55,7 +56,7 @@ def test_an_action_whose_first_chance_is_0_is_kept_for_the_second_slot(engine, l
     chances = logged_chances(row, record, compiled.actions)
     assert chances == {"call_back": 1.0, "discount": 0.0, "no_action": 0.0}
     believed = read_beliefs(row.believed, record, compiled)
-    asked = inputs_from_record(row, record, json.loads(row.answer), explain=False)
+    asked = inputs_from_record(engine.setup, row, record, json.loads(row.answer), explain=False)
     scored = score(engine.setup, asked, believed)
     # 0.2 x 5 - 0.5 of the discount; what the channel could not show is worth no price at all.
     assert dict(zip(compiled.actions, scored.priority, strict=True)) == {
@@ -89,5 +90,7 @@ def test_beliefs_of_a_later_program_are_refused():
     some = np.zeros(0, dtype=np.intp)
     packed = Beliefs(3, some, empty, empty, np.ones(1), some, np.zeros((0, 3))).to_bytes()
     assert Beliefs.from_bytes(packed).experts.shape == (0, 3)
-    with pytest.raises(ValueError, match="format 02"):
-        Beliefs.from_bytes(b"\x02" + packed[1:])
+    with pytest.raises(ValueError, match="format 03"):
+        Beliefs.from_bytes(b"\x03" + packed[1:])
+    with pytest.raises(ValueError, match=r"of which there were 16"):
+        Beliefs.from_bytes(packed + b"\x00")

@@ -364,7 +364,9 @@ def best_is_logged(monkeypatch):
 
     pick = choice.SlotDraw
     monkeypatch.setattr(choice, "draw", remember)
-    monkeypatch.setattr(choice, "SlotDraw", lambda index, _, gap: pick(index, float(seen[-1]), gap))
+    monkeypatch.setattr(
+        choice, "SlotDraw", lambda index, _, *more: pick(index, float(seen[-1]), *more)
+    )
 
 
 def drawn_by_the_customer(monkeypatch):

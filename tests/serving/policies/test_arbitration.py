@@ -9,8 +9,16 @@ from features.errors import InvalidDomain
 from features.journeys.model_input import ModelInput
 from serving.catalog.compiled_catalog import CompiledCatalog
 from serving.catalog.decision_context import DecisionContext
-from serving.policies.arbitration import context_weights, priorities, priorities_at, priority_text
+from serving.policies.arbitration import (
+    added_values,
+    context_weights,
+    priorities,
+    priorities_at,
+    priority_deviations,
+)
 from tests.serving.fakes import changed, decide, engine_of
+from training.bandit.stacking import Prediction
+from training.effects.effect_prediction import EffectPrediction
 
 ACTION = {
     "issue": "keep",
@@ -34,9 +42,14 @@ def book(toy_domain, toy_catalog):
     return made
 
 
-def worth(compiled, acceptance, weight=1.0):
-    nobody = DecisionContext(np.full(len(compiled.context_reader.names.position), np.nan), {})
-    return priorities(compiled, np.array([acceptance]), np.array([weight]), nobody)[0]
+def nobody(compiled):
+    """The context of a decision of which nothing is known."""
+    return DecisionContext(np.full(len(compiled.context_reader.names.position), np.nan), {})
+
+
+def worth(compiled, acceptance, weight=1.0, added=None):
+    numbers = np.array([acceptance]), np.array([weight])
+    return priorities(compiled, *numbers, nobody(compiled), added)[0]
 
 
 def test_matches_the_worked_example_in_the_docstring(book):
@@ -105,15 +118,46 @@ def test_at_a_lower_rank_an_action_earns_less_and_costs_the_same():
     assert found[1] == pytest.approx([0.1, 0.05, 0.0])
 
 
-def test_the_sum_is_told_with_what_pulls_at_it(book):
-    compiled = book()
-    said = priority_text(compiled, 0, 0.12, 1.0, worth(compiled, 0.12), "eur")
-    assert said == "12.0% chance of acceptance x 8.00 EUR - 0.45 EUR cost = 0.51 EUR"
-    compiled = book(value=10, cost=1, lever=1.5)
-    said = priority_text(compiled, 0, 0.5, 2.0, worth(compiled, 0.5, 2.0), "eur")
-    assert said == (
-        "50.0% chance of acceptance x weight 2 x 10.00 EUR x lever 1.5 - 1.00 EUR cost = 14.00 EUR"
-    )
+def of_one(purchases=0.2, purchases_deviation=0.0, leaving=0.009, leaving_deviation=0.0):
+    """The effects of one action."""
+    numbers = (purchases, purchases_deviation, leaving, leaving_deviation)
+    return EffectPrediction(*np.array(numbers)[:, None])
+
+
+def test_the_added_value_is_that_of_the_docstring(book):
+    compiled, accepted = book(value=36), np.array([0.04])
+    # 0.04 x 36.00 + 0.20 - 89.00 x 0.009
+    assert added_values(compiled, accepted, of_one(), 89.0) == pytest.approx([0.839])
+    assert added_values(compiled, accepted, None, 89.0) == pytest.approx([1.44])
+
+
+def test_weight_and_lever_multiply_the_added_value_and_never_the_cost(book):
+    compiled = book(value=36, lever=1.5)
+    assert worth(compiled, 0.04, 2.0, np.array([0.839])) == pytest.approx(0.839 * 3 - 0.45)
+
+
+def test_the_deviation_is_that_of_independent_terms(book):
+    compiled, one = book(value=10, lever=2), np.array([1.5])
+    effects = of_one(purchases_deviation=1.2, leaving_deviation=0.02)
+
+    def spread(effects, compiled=compiled):
+        accepted = Prediction(np.array([0.4]), np.array([0.09]), np.array([[0.4]]))
+        return priority_deviations(compiled, accepted, one, nobody(compiled), effects, 40.0)
+
+    # weight 1.5 x lever 2 x the root of (10 x 0.09)^2 + 1.2^2 + (40 x 0.02)^2 = 0.81 + 1.44 + 0.64
+    assert spread(effects) == pytest.approx([3 * 1.7])
+    assert spread(None) == pytest.approx([3 * 0.9])
+    # A formula that is linear has the same; one that looks at acceptance only has its part.
+    formula = "added_value * context_weight * lever - cost"
+    assert spread(effects, book({"formula": formula}, value=10, lever=2)) == pytest.approx([5.1])
+    formula = "acceptance * value - cost"
+    assert spread(effects, book({"formula": formula}, value=10)) == pytest.approx([0.9])
+
+
+def test_a_formula_may_name_the_added_value(book):
+    compiled = book({"formula": "added_value - 2 * cost"}, value=36)
+    assert worth(compiled, 0.04, 1.0, np.array([0.839])) == pytest.approx(0.839 - 0.9)
+    assert worth(compiled, 0.04) == pytest.approx(1.44 - 0.9)  # no effect is known
 
 
 def test_a_condition_of_a_weight_is_checked_when_the_file_is_read(book):

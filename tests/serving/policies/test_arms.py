@@ -21,7 +21,7 @@ from features.ledger import tables
 from features.ledger.tables import micros
 from serving.contract.decisions import DecideRequest
 from serving.decide.limit_inputs import keep_paces
-from serving.policies.arms import arm_of, uniform_probabilities
+from serving.policies.arms import arm_of, uniform_probabilities, with_least_no_action
 from tests.serving.fakes import FakeModels, changed, decide, engine_of, rows
 
 NAMES = ("policy", "random", "nobody")
@@ -226,3 +226,17 @@ def test_the_former_key_is_read_as_the_share_of_random(toy_catalog):
     inside = [n for n in range(500) if arm_of(f"c{n}", old.arms) == "random"]
     hashed = [hashlib.sha256(f"kept:c{n}".encode()).digest() for n in range(500)]
     assert inside == [n for n in range(500) if int.from_bytes(hashed[n][:7], "big") < 0.3 * 2**56]
+
+
+@pytest.mark.parametrize(
+    ("chances", "least", "kept"),
+    [
+        ([0.6, 0.4, 0.0], 0.1, [0.54, 0.36, 0.1]),  # the others x 0.9
+        ([0.5, 0.3, 0.2], 0.6, [0.25, 0.15, 0.6]),  # the others x 0.4 / 0.8
+        ([0.5, 0.3, 0.2], 0.2, [0.5, 0.3, 0.2]),
+        ([0.0, 0.0, 1.0], 0.03, [0.0, 0.0, 1.0]),  # nothing is allowed
+    ],
+)
+def test_no_action_has_at_least_its_share(chances, least, kept):
+    found = with_least_no_action(np.array(chances), least)
+    assert found.tolist() == pytest.approx(kept)

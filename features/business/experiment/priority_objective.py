@@ -1,0 +1,68 @@
+"""The objective of the priority: accepted offers, or what showing an action adds."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from features.business.domain import Domain
+from features.business.yaml_file import Frozen
+
+ACCEPTANCE: Literal["acceptance"] = "acceptance"
+ADDED_VALUE: Literal["added_value"] = "added_value"
+PriorityObjective = Literal["acceptance", "added_value"]
+NO_ACTION_SHARE = 0.03  # with `added_value`, unless the catalogue says another one
+
+
+class ObjectiveKeys(Frozen):
+    """The keys of a catalogue that say what its priority is about.
+
+    Attributes
+    ----------
+    objective
+        ``acceptance`` ranks actions by the value of their acceptances. ``added_value`` adds to it
+        what an action changes against `no_action`: other purchases, and the customers who leave.
+        A file that does not say it gets `default_objective`.
+    no_action_share
+        The least probability of `no_action` in the first slot where an action is allowed. It is
+        what `no_action` is measured by. Default: 0.03 with ``added_value``, else 0.
+    """
+
+    # Both are left out of the JSON where they change nothing, so that fingerprints of older
+    # catalogues stay.
+    objective: Annotated[PriorityObjective, Field(exclude_if=lambda one: one == ACCEPTANCE)] = (
+        ACCEPTANCE
+    )
+    no_action_share: Annotated[
+        Annotated[float, Field(ge=0, le=0.5)] | None, Field(exclude_if=lambda share: share is None)
+    ] = None
+
+    @model_validator(mode="after")
+    def _share_of_the_objective(self) -> Self:
+        if self.no_action_share is None and self.pays_effects:
+            self.__dict__["no_action_share"] = NO_ACTION_SHARE  # a frozen model cannot be assigned
+        return self
+
+    @property
+    def pays_effects(self) -> bool:
+        """True if the priority counts what an action adds to other purchases and to leaving."""
+        return self.objective == ADDED_VALUE
+
+    @property
+    def least_no_action(self) -> float:
+        """The least probability of `no_action` in the first slot where an action is allowed."""
+        return self.no_action_share or 0.0
+
+
+def default_objective(domain: Domain) -> PriorityObjective:
+    """Return the objective of a catalogue file that names none.
+
+    It is ``added_value`` where the domain file says what is margin, or who leaves and what the
+    customer would have been worth; else there is nothing to add, and it is ``acceptance``.
+    """
+    remaining = domain.objective.remaining_value
+    can_be_lost = remaining.attribute is not None or remaining.otherwise > 0
+    leaving = domain.churn is not None and can_be_lost
+    margin = bool(domain.objective.shares(domain.events))
+    return ADDED_VALUE if margin or leaving else ACCEPTANCE

@@ -1,0 +1,66 @@
+"""A catalogue says whether its priority counts acceptances, or what showing an action adds."""
+
+import pytest
+
+from features.business.catalog import Catalog
+from features.business.domain import load_domain
+from features.business.experiment.objective import Objective
+from features.business.experiment.priority_objective import NO_ACTION_SHARE, default_objective
+from features.errors import InvalidDomain
+from features.settings import PACKAGE, actions_beside
+from serving.catalog.compiled_catalog import load_catalog
+
+DOMAINS = PACKAGE / "domains"
+
+
+@pytest.mark.parametrize(
+    ("name", "objective"),
+    [
+        *(("grocery", "added_value"), ("telco", "added_value"), ("shop", "added_value")),
+        *(("world", "added_value"), ("helpdesk", "acceptance")),
+    ],
+)
+def test_a_file_without_an_objective_gets_that_of_its_domain(name, objective):
+    path = DOMAINS / f"{name}.yaml"
+    catalog = load_catalog(actions_beside(path), load_domain(path))
+    assert catalog.objective == objective
+    share = NO_ACTION_SHARE if objective == "added_value" else 0.0
+    assert catalog.least_no_action == share
+
+
+def test_leaving_counts_only_where_there_is_something_to_lose(toy_domain):
+    assert toy_domain.churn is not None
+    assert default_objective(toy_domain) == "acceptance"
+    for remaining in ("age_years", 12):
+        objective = Objective(remaining_value=remaining)
+        told = toy_domain.model_copy(update={"objective": objective})
+        assert default_objective(told) == "added_value"
+        silent = told.model_copy(update={"churn": None})
+        assert default_objective(silent) == "acceptance"
+
+
+def test_a_catalogue_of_before_keeps_its_fingerprint(toy_catalog):
+    written = toy_catalog.model_dump_json()
+    assert '"objective"' not in written
+    assert '"no_action_share"' not in written
+    assert Catalog.model_validate_json(written).objective == "acceptance"
+    assert toy_catalog.with_parts(objective="acceptance").fingerprint == toy_catalog.fingerprint
+
+
+@pytest.mark.parametrize(("share", "read"), [(None, 0.03), (0, 0.0), (0.1, 0.1)])
+def test_the_share_of_no_action_is_part_of_the_catalogue(toy_catalog, share, read):
+    added = toy_catalog.with_parts(objective="added_value", no_action_share=share)
+    again = Catalog.model_validate_json(added.model_dump_json())
+    assert again.least_no_action == read
+    assert again.fingerprint == added.fingerprint != toy_catalog.fingerprint
+
+
+def test_a_file_may_say_otherwise_than_its_domain(toy_domain, tmp_path):
+    path = tmp_path / "actions.yaml"
+    toy = (PACKAGE.parent / "tests" / "toy" / "actions.yaml").read_text(encoding="utf-8")
+    path.write_text(f"objective: added_value\nno_action_share: 0.2\n{toy}", encoding="utf-8")
+    catalog = load_catalog(path, toy_domain)
+    assert (catalog.pays_effects, catalog.least_no_action) == (True, 0.2)
+    path.write_text(f"objective: profit\nno_action_share: 0.6\n{toy}", encoding="utf-8")
+    with pytest.raises(InvalidDomain, match=r"(?s)line 1.*acceptance.*line 2.*0\.5"):
+        load_catalog(path, toy_domain)
