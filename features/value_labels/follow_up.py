@@ -53,7 +53,7 @@ class CustomerDays(NamedTuple):
 
 
 class FollowUp(NamedTuple):
-    """What followed each of some decisions.
+    """The margin that followed each of some decisions, and whether the customer left.
 
     Attributes
     ----------

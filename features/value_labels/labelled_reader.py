@@ -19,6 +19,7 @@ from features.ledger.columns import unpacked_float_rows, unpacked_json
 from features.ledger.ledger import Ledger
 from features.ledger.statements import Statement, as_json, texts_of
 from features.rewards.decision_rewards import DAY_US
+from features.rewards.reward_state import read_state
 from features.value_labels.follow_up import follow, margin_before, read_days
 from features.value_labels.label_rules import LabelRules, LoggedCatalogs
 from features.value_labels.labelled_decisions import LabelledDecisions
@@ -54,6 +55,10 @@ class _Logged(NamedTuple):
     has_left: bool | None
     changes: bytes | None
     layout: str | None
+
+    def without_look(self) -> _Logged:
+        """Leave out the look at other features than those of today."""
+        return self._replace(looked_us=None, has_left=None, changes=None)
 
 
 _READ = Statement(
@@ -97,12 +102,15 @@ def stream_labelled(
 
     Decisions that were not shown, imported ones, those whose features retention has removed and
     those with features of another layout are left out. Each batch is a transaction of its own.
+    Nothing is yielded before the events of all customers are summed (`is_summed`).
 
     Parameters
     ----------
     newest
         Read the newest decisions only, so many at most; None: all.
     """
+    if not ledger.read(lambda c: is_summed(c, rules)):
+        return
     catalogs, after = LoggedCatalogs(rules), -1
     if newest is not None:
         oldest = ledger.read(lambda c: _NEWEST.first(c, {"newest": max(newest, 1) - 1}))
@@ -114,6 +122,11 @@ def stream_labelled(
         last, batch = ledger.read(read)
         if batch is not None:
             yield batch
+
+
+def is_summed(connection: sa.Connection, rules: LabelRules) -> bool:
+    """Return whether the events of all customers are summed by the objective of today."""
+    return read_state(connection).begun("", rules.events.fingerprint).events.after is None
 
 
 def _batch(
@@ -144,19 +157,16 @@ def _labelled(
     rows = np.array(unpacked_float_rows([bytes(one.features) for one in kept]))
     chances = _chances(connection, catalogs, kept, records)  # reads the prices, too
     shown_us = np.array([one.shown_us for one in kept], dtype=np.int64)
-    looked = [one.looked_us is not None and one.layout == rules.layout for one in kept]
-    looks = zip(kept, looked, strict=True)
-    looked_us = [one.looked_us if seen else np.nan for one, seen in looks]
-    margin, left_after_days = _followed(connection, rules, kept, shown_us, now_us)
+    looks = [one if one.layout == rules.layout else one.without_look() for one in kept]
+    looked_us = np.array([one.looked_us for one in looks], dtype=np.float64)  # nan for None
+    followed = _followed(connection, rules, looks, shown_us, now_us)
     credited, cost = _credited(connection, catalogs, kept)
     return LabelledDecisions(
         rules.actions,
         rows=rows,
-        later=with_changes(
-            rows, [one.changes if seen else None for one, seen in zip(kept, looked, strict=True)]
-        ),
-        looked_after_days=(np.array(looked_us, dtype=np.float64) - shown_us) / DAY_US,
-        gone_at_look=np.array([bool(one.has_left) for one in kept]) & np.array(looked, dtype=bool),
+        later=with_changes(rows, [one.changes for one in looks]),
+        looked_after_days=(looked_us - shown_us) / DAY_US,
+        gone_at_look=followed.gone_at_look,
         channels=np.array([one.channel for one in kept], dtype=np.str_),
         arms=np.array([one.arm for one in kept], dtype=np.str_),
         shown=np.array([catalogs.place(one.action_id) for one in kept], dtype=np.int64),
@@ -164,10 +174,10 @@ def _labelled(
         customers=np.array([_number(one.customer_id) for one in kept], dtype=np.int64),
         decided_us=shown_us,
         age_days=(now_us - shown_us) / DAY_US,
-        margin=margin,
+        margin=followed.margin,
         credited=credited,
         cost=cost,
-        left_after_days=left_after_days,
+        left_after_days=followed.left_after_days,
         remaining=_remaining(rules, rows, records),
         weight=np.ones(count),
     )
@@ -194,13 +204,21 @@ def _chances(
     return chances[:, :-1]
 
 
+class _Followed(NamedTuple):
+    """The columns of `LabelledDecisions` that follow from the events of the customers."""
+
+    margin: NDArray[np.float64]
+    left_after_days: NDArray[np.float64]
+    gone_at_look: NDArray[np.bool_]
+
+
 def _followed(
     connection: sa.Connection,
     rules: LabelRules,
     kept: Sequence[_Logged],
     shown_us: NDArray[np.int64],
     now_us: int,
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+) -> _Followed:
     """Follow the customers; the margin of the first day begins after the showing."""
     index: dict[str, int] = {}
     for one in kept:
@@ -208,11 +226,19 @@ def _followed(
     customer = np.array([index[one.customer_id] for one in kept], dtype=np.int64)
     days, first_day = read_days(connection, list(index)), shown_us // DAY_US
     last_day = np.minimum(first_day + rules.horizon_days, now_us // DAY_US)
+    last_day = np.maximum(first_day, last_day)  # a clock may be behind that of the decision
     margin, left_after_days = follow(days, customer, first_day, last_day)
     for place in np.flatnonzero(follow(days, customer, first_day, first_day).margin).tolist():
         one = kept[place]
         margin[place] -= margin_before(connection, rules.events, one.customer_id, one.shown_us)
-    return margin, left_after_days
+    gone = np.array([bool(one.has_left) for one in kept])
+    if rules.events.silent_us:  # a silence has lasted long enough when nothing happens
+        is_looked = np.array([one.looked_us is not None for one in kept])
+        looked_us = np.array([one.looked_us or 0 for one in kept], dtype=np.int64)
+        look_day = np.maximum(first_day, looked_us // DAY_US)
+        by_then = follow(days, customer, first_day, look_day).left_after_days
+        gone |= is_looked & ~np.isnan(by_then)
+    return _Followed(margin, left_after_days, gone)
 
 
 def _credited(

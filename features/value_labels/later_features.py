@@ -69,7 +69,7 @@ _NEXT_SHOWN_LATER = Statement(
 
 
 class LookPosition(NamedTuple):
-    """How far decisions were looked at.
+    """The progress of the looks.
 
     Attributes
     ----------

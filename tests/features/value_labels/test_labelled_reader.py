@@ -9,11 +9,16 @@ import pytest
 import sqlalchemy as sa
 
 from features.business.catalog import NO_ACTION
+from features.identity.keys import KeyNormalizer
+from features.identity.links import link
 from features.ledger import tables
+from features.value_labels.label_rules import LabelRules
 from features.value_labels.labelled_decisions import GONE
+from features.value_labels.labelled_reader import stream_labelled
 from features.value_labels.later_features import pack_changes
 from tests.conftest import NOW
 from tests.decided import decided, put_imported
+from tests.features.erasing import count, make_erasure
 from tests.features.value_labels.conftest import DAY, HOUR
 
 pytestmark = pytest.mark.databases("sqlite", "postgresql")
@@ -144,3 +149,49 @@ def test_a_look_gives_the_features_of_later_and_who_had_left(followed):
     assert found.gone_at_look.tolist() == [True, False, False]
     assert found.looked_after_days[0] == 3.0
     assert np.isnan(found.later[1:]).all()
+
+
+def test_a_silence_that_was_long_enough_at_the_look_is_leaving(followed, toy_domain):
+    """A customer of the toy business has left after 20 days without an order."""
+    silent = type(followed)(followed.ledger, toy_domain, followed.catalog)
+    for number, days in enumerate((18, 16)):
+        silent.happen(f"e{number}", NOW - days * DAY, customer=f"c{number}")
+        silent.decide(f"d{number}", CHANCES, customer_id=f"c{number}")
+    look = {"looked_at": NOW + 3 * DAY, "has_left": False, "changes": b""}
+    look["layout"] = silent.model_input.fingerprint
+    rows = [look | {"serial": serial} for serial in (1, 2)]
+    silent.ledger.write_now(lambda c: tables.insert_new(c, tables.later_features, rows))
+    found = silent.labelled(NOW + 5 * DAY)
+    assert found.gone_at_look.tolist() == [True, False]
+    assert found.left_after_days.tolist() == [2.0, 4.0]
+    assert np.isnan(silent.labelled(NOW + DAY).left_after_days).all()
+
+
+def test_nothing_is_labelled_before_all_events_are_summed(followed):
+    followed.decide("one", CHANCES)
+    followed.happen("order", NOW + HOUR)
+    rules = LabelRules(followed.domain, followed.catalog)
+    assert list(stream_labelled(followed.ledger, rules, NOW)) == []
+    assert followed.labelled(NOW + HOUR).margin.tolist() == [1.25]
+    content = followed.domain.model_dump(mode="json", by_alias=True)
+    content["objective"]["margin"] = 0.25
+    rules = LabelRules(type(followed.domain).model_validate(content), followed.catalog)
+    assert list(stream_labelled(followed.ledger, rules, NOW)) == []
+
+
+def test_decisions_of_merged_customers_have_the_events_of_both(followed, tmp_path):
+    for name in ("c1", "c2"):
+        followed.decide(name, CHANCES, customer_id=name)
+        followed.happen(f"order of {name}", NOW + HOUR, customer=name)
+    look = {"looked_at": NOW + 3 * DAY, "has_left": False, "changes": b""}
+    look["layout"] = followed.model_input.fingerprint
+    rows = [look | {"serial": serial} for serial in (1, 2)]
+    followed.ledger.write_now(lambda c: tables.insert_new(c, tables.later_features, rows))
+    normalizer = KeyNormalizer(followed.domain)
+    followed.ledger.write_now(lambda c: link(c, normalizer, ("c1", "c2"), "a letter", NOW))
+    found = followed.labelled(NOW + 4 * DAY)
+    assert found.margin.tolist() == [2.5, 2.5]
+    assert found.is_looked.all() and len(set(found.customers.tolist())) == 1
+    make_erasure(followed.ledger, tmp_path).forget(["c2"], NOW)
+    for table in (tables.decisions, tables.later_features):
+        assert count(followed.ledger, table) == 0
