@@ -30,7 +30,7 @@ SUITES = {
         *("conditions", "business", "ledger", "identity", "customers", "journeys", "states"),
         *("outcomes", "rewards", "store", "value_labels", "ingest", "datasets", "analytics"),
     ],
-    "training": ["models", "bandit", "effects", "evaluation", "simulation", "pipeline"],
+    "training": ["models", "bandit", "evaluation", "effects", "simulation", "pipeline"],
     "serving": [
         *("contract", "catalog", "policies", "models", "learn"),
         *("decide", "guardrails", "audit", "journeys", "access", "server", "simulation", "cli"),

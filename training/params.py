@@ -103,6 +103,26 @@ class BanditParams(_Frozen):
     gates: dict[str, Gate] = {}
 
 
+class EffectParams(_Frozen):
+    """Settings of the effect model; params.yaml describes each."""
+
+    look_days: Positive = 3.0
+    at_least: Annotated[int, Field(ge=1)] = 500
+    least_left: Annotated[int, Field(ge=1)] = 10
+    growth: Annotated[float, Field(gt=1, allow_inf_nan=False)] = 1.15
+    newest: Annotated[int, Field(ge=1)] = 300_000
+    sample: Annotated[int, Field(ge=100)] = 20_000
+    leaving_ridge: Positive = 1000.0
+    leaving_prior: Positive = 1000.0
+    purchases_prior: Positive = 4000.0
+    screen: AtLeastZero = 2.0
+    directions: Annotated[int, Field(ge=0, le=100)] = 16
+    exploration_scale: Annotated[float, Field(ge=0, le=10)] = 1.0
+    duration_days: Positive = 45.0
+    duration_sd: Positive = 10.0
+    correction_sd: Positive = 0.02
+
+
 class TrainingParams(_Frozen):
     """Settings of all models: the whole file."""
 
@@ -110,6 +130,7 @@ class TrainingParams(_Frozen):
     churn: ClassifierParams
     intent: ClassifierParams
     bandit: BanditParams
+    effects: EffectParams = EffectParams()
 
 
 def load_params(path: Path = PARAMS) -> TrainingParams:

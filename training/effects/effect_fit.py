@@ -1,0 +1,244 @@
+"""Fits the effect model to labelled decisions, in three passes over them.
+
+The first pass reads a sample: features, the rate of leaving, and the directions of the effects. The
+second one adds up the regressions. The third one holds the effect on leaving against who really
+left. A decision enters with what is known of it today, so labels that were revised, retracted or
+erased are right at the next fit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from features.value_labels.labelled_decisions import LabelledDecisions, joined
+from training.arrays import Bools, Floats
+from training.bandit.encoder import Encoder
+from training.effects.effect_directions import DirectionSums, standard_basis
+from training.effects.effect_model import EffectModel
+from training.effects.effect_sums import EffectBlocks, EffectSums, centred_indicators
+from training.effects.leaving_rates import fit_leaving_rate
+from training.effects.leaving_truth import LeavingTruth
+from training.params import EffectParams
+
+MAX_CHANGE = 2.0  # of the log rate of leaving between a decision and the look
+LEAST_AGE_DAYS = 1.0  # before, hardly a purchase can have followed
+
+# Reads decisions: all of them, or every n-th one. Called several times.
+ReadDecisions = Callable[[int], Iterator[LabelledDecisions]]
+
+
+@dataclass(frozen=True)
+class EffectInput:
+    """The business whose effects are learned.
+
+    Attributes
+    ----------
+    actions : tuple of str
+        Of the catalogue, without `no_action`.
+    groups : mapping
+        The group of each action.
+    features, channels : tuple of str
+        Of the model input and of the domain.
+    horizon_days : float
+        Of the domain's objective.
+    """
+
+    actions: tuple[str, ...]
+    groups: Mapping[str, str]
+    features: tuple[str, ...]
+    channels: tuple[str, ...]
+    horizon_days: float
+
+
+def fit_effects(
+    read: ReadDecisions, total: int, business: EffectInput, params: EffectParams
+) -> EffectModel | None:
+    """Fit the effect model.
+
+    Parameters
+    ----------
+    read
+        Called with a step n: yields every n-th decision, some at a time.
+    total : int
+        Number of decisions that ``read(1)`` yields, about.
+
+    Returns
+    -------
+    EffectModel or None
+        None: too few decisions were looked at, or too few customers left.
+    """
+    sample = _sample(read, max(1, total // params.sample), business)
+    if sample is None:
+        return None
+    looked = sample.is_looked
+    if int(looked.sum()) < min(params.at_least, params.sample):
+        return None
+    encoder = Encoder.fit(
+        sample.rows, business.features, business.channels, on=sample.channels.tolist()
+    )
+    fit = _Fit(business, params, encoder, _columns(encoder, business.features))
+    if not fit.learn_rates(sample):
+        return None
+    fit.learn_basis(sample)
+    fit.add_up(read)
+    return fit.model(read)
+
+
+class _Fit:
+    """The steps of one fit."""
+
+    def __init__(
+        self,
+        business: EffectInput,
+        params: EffectParams,
+        encoder: Encoder,
+        columns: Sequence[int],
+    ) -> None:
+        self._business, self._params = business, params
+        self._encoder, self._columns = encoder, columns
+
+    def learn_rates(self, sample: LabelledDecisions) -> bool:
+        """Fit the rates of leaving at decisions and at looks; False: too few customers left."""
+        vectors, later = self._at_decision(sample), self._at_look(sample)
+        followed = np.minimum(sample.age_days, self._business.horizon_days)
+        left = sample.is_left().astype(np.float64) * (sample.left_after_days <= followed)
+        watched = self._watched(sample, followed)
+        if len({*sample.customers[left > 0].tolist()}) < self._params.least_left:
+            return False
+        ridge = self._params.leaving_ridge
+        kept = watched > 0
+        self._level = fit_leaving_rate(vectors[kept], watched[kept], left[kept], ridge)
+        # The rate at a look is learned at looks and at decisions: early, few looks are followed.
+        plain = np.hstack([vectors[:, : self._n_plain], np.zeros_like(vectors[:, self._n_plain :])])
+        here = sample.is_looked & ~sample.gone_at_look
+        since = watched[here] - sample.looked_after_days[here]
+        on = since > 0
+        both = np.concatenate([plain[kept], later[here][on]])
+        days = np.concatenate([watched[kept], since[on]])
+        gone = np.concatenate([left[kept], left[here][on]])
+        self._rate = fit_leaving_rate(both, days, gone, ridge)
+        return True
+
+    def learn_basis(self, sample: LabelledDecisions) -> None:
+        """Choose the directions along which effects are told apart."""
+        vectors, centred = self._at_decision(sample), _centred(sample)
+        n_actions, width = len(self._business.actions), vectors.shape[1]
+        found = []
+        usable, change = self._changes(sample, vectors)
+        for label, rows in (
+            (change, usable),
+            (sample.other_margin, sample.age_days >= LEAST_AGE_DAYS),
+        ):
+            sums = DirectionSums(n_actions, width)
+            if rows.any():
+                about_0 = label[rows] - label[rows].mean()
+                sums.add(vectors[rows], centred[rows], about_0)
+            found.append(sums.directions(self._params.screen, self._params.directions))
+        of_rate = self._rate[:, None] * (np.arange(width) > 0)[:, None]
+        channels = np.eye(width)[:, self._n_plain :]
+        self._basis = standard_basis(np.hstack([of_rate, *found, channels]), vectors)
+
+    def add_up(self, read: ReadDecisions) -> None:
+        """Add up the regressions of both effects over all decisions."""
+        business = self._business
+        blocks = EffectBlocks(business.actions, business.groups, self._basis.shape[1])
+        self._leaving, self._purchases = EffectSums(blocks), EffectSums(blocks)
+        for some in self._read(read):
+            vectors = self._at_decision(some)
+            mine, centred = vectors @ self._basis, _centred(some)
+            usable, change = self._changes(some, vectors)
+            if usable.any():
+                args = mine[usable], centred[usable], change[usable], some.weight[usable]
+                self._leaving.add(*args)
+            ripe = some.age_days >= LEAST_AGE_DAYS
+            if ripe.any():
+                # The younger a decision, the smaller is the part of its effect that has shown.
+                share = np.minimum(some.age_days / business.horizon_days, 1.0) * some.weight
+                args = mine[ripe], centred[ripe], some.other_margin[ripe], share[ripe]
+                self._purchases.add(*args)
+
+    def model(self, read: ReadDecisions) -> EffectModel:
+        """Solve for the effects, and hold the effect on leaving against who left."""
+        params, business = self._params, self._business
+        leaving = self._leaving.solve(params.leaving_prior)
+        purchases = self._purchases.solve(params.purchases_prior)
+        scale = params.exploration_scale**2
+        model = EffectModel(
+            actions=business.actions,
+            encoder=self._encoder,
+            basis=self._basis,
+            level=self._level,
+            purchases=purchases.weights,
+            purchases_covariance=purchases.covariance * scale,
+            leaving=leaving.weights,
+            leaving_covariance=leaving.covariance * scale,
+            duration_days=params.duration_days,
+            note={"looked": self._leaving.counted, "decisions": self._purchases.counted},
+        )
+        truth = LeavingTruth(model, business.groups, params)
+        for some in self._read(read):
+            truth.add(some, self._at_decision(some), _centred(some))
+        return replace(truth.corrected(), note={**model.note, **truth.note})
+
+    def _changes(self, some: LabelledDecisions, vectors: Floats) -> tuple[Bools, Floats]:
+        """Find which decisions tell how the log rate of leaving changed until the look, and by how much.
+
+        Customers who had left by the look are left out: they count among those who really left.
+        """
+        usable = some.is_looked & ~some.gone_at_look
+        change = np.zeros(some.n_decisions)
+        if usable.any():
+            before = vectors[usable, : self._n_plain] @ self._rate[: self._n_plain]
+            after = self._at_look(some)[usable] @ self._rate
+            change[usable] = np.clip(after - before, -MAX_CHANGE, MAX_CHANGE)
+        return usable, change
+
+    def _read(self, read: ReadDecisions) -> Iterator[LabelledDecisions]:
+        for some in read(1):
+            yield _known(some, self._business.actions)
+
+    @property
+    def _n_plain(self) -> int:
+        """Elements of a vector before the indicators of the channels."""
+        return 1 + len(self._encoder.features)
+
+    def _at_decision(self, some: LabelledDecisions) -> Floats:
+        return self._encoder.encode(some.rows[:, self._columns], some.channels.tolist())
+
+    def _at_look(self, some: LabelledDecisions) -> Floats:
+        """Vectors of the customers at the look; nobody is on a channel then."""
+        vectors = self._encoder.encode(some.later[:, self._columns], ("",) * some.n_decisions)
+        vectors[:, self._n_plain :] = 0.0
+        return vectors
+
+    @staticmethod
+    def _watched(some: LabelledDecisions, followed: Floats) -> Floats:
+        """Days that each customer was watched: until it left, at most as long as followed."""
+        until = np.where(np.isnan(some.left_after_days), np.inf, some.left_after_days + 0.5)
+        watched: Floats = np.minimum(until, followed)
+        return watched
+
+
+def _sample(read: ReadDecisions, every: int, business: EffectInput) -> LabelledDecisions | None:
+    parts = [_known(some, business.actions) for some in read(every)]
+    parts = [part for part in parts if part.n_decisions]
+    return joined(parts) if parts else None
+
+
+def _known(some: LabelledDecisions, actions: tuple[str, ...]) -> LabelledDecisions:
+    """The decisions whose shown action is in the catalogue, by the actions of that."""
+    found = some if some.actions == actions else some.for_actions(actions)
+    is_known = found.shown >= 0
+    return found if is_known.all() else found.take(is_known)
+
+
+def _centred(some: LabelledDecisions) -> Floats:
+    return centred_indicators(some.shown, some.chances)
+
+
+def _columns(encoder: Encoder, features: Sequence[str]) -> list[int]:
+    place = {name: number for number, name in enumerate(features)}
+    return [place[name] for name in encoder.features]

@@ -1,0 +1,183 @@
+"""Sums over decisions from which the effects of actions are solved: action-centred regression.
+
+The action of a decision was drawn by known chances. Less its chance, the indicator of each action
+has the mean 0 for every customer, whatever the features. So a baseline that is wrong costs
+variance, and does not bend an effect.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+from scipy.linalg import cho_factor, cho_solve
+
+from training.arrays import Floats, Ints
+
+MAX_WIDTH = 1_500  # of the sums; with more actions, each has a level of its own and no slopes
+BASELINE_PRECISION = 10.0  # of each baseline weight, in decisions
+
+
+class SolvedEffects(NamedTuple):
+    """Posterior of the effects of one label.
+
+    Attributes
+    ----------
+    weights : shape (n_actions, width)
+        Effect of an action = weights . vector.
+    covariance : shape (n_actions, width, width)
+    noise : float
+        Variance of the label around its prediction.
+    """
+
+    weights: Floats
+    covariance: Floats
+    noise: float
+
+
+@dataclass(frozen=True)
+class EffectBlocks:
+    """How effects are shared: an action has that of any action, of its group, and its own.
+
+    Attributes
+    ----------
+    actions : tuple of str
+    groups : mapping
+        The group of each action.
+    width : int
+        Length of a vector.
+    """
+
+    actions: tuple[str, ...]
+    groups: Mapping[str, str]
+    width: int
+
+    @cached_property
+    def shared(self) -> Floats:
+        """Which blocks of whole vectors each action has, shape (n_actions, n_blocks)."""
+        names = [self.groups.get(action, "") for action in self.actions]
+        several = [name for name in dict.fromkeys(names) if name and names.count(name) > 1]
+        of_any = np.ones((len(names), 1))
+        of_group = np.array([[float(name == group) for group in several] for name in names])
+        blocks = np.hstack([of_any, of_group.reshape(len(names), len(several))])
+        both = np.hstack([blocks, np.eye(len(names))])
+        fits = self.width * (1 + both.shape[1]) <= MAX_WIDTH
+        return both if fits else blocks
+
+    @property
+    def has_own_slopes(self) -> bool:
+        """Whether each action has a block of its own; else it has only a level of its own."""
+        return bool(self.shared.shape[1] > len(self.actions))
+
+    @property
+    def total(self) -> int:
+        """Width of the sums: the baseline, the blocks, and the levels."""
+        levels = 0 if self.has_own_slopes else len(self.actions)
+        return int(self.width * (1 + self.shared.shape[1]) + levels)
+
+    def regressors(self, vectors: Floats, centred: Floats) -> Floats:
+        """Arrange the regressors of decisions, shape (n, total).
+
+        Parameters
+        ----------
+        vectors : shape (n, width)
+        centred : shape (n, n_actions)
+            Indicator of the shown action less the chance of each; see `centred_indicators`.
+        """
+        blocks = centred @ self.shared
+        wide = (blocks[:, :, None] * vectors[:, None, :]).reshape(len(vectors), -1)
+        levels = [] if self.has_own_slopes else [centred]
+        return np.hstack([vectors, wide, *levels])
+
+    def places(self, action: int) -> list[Ints]:
+        """Places in the sums that add up to the weights of an action, each of shape (width,)."""
+        blocks = np.flatnonzero(self.shared[action])
+        return [self.width * (1 + int(block)) + np.arange(self.width) for block in blocks]
+
+    def level(self, action: int) -> int | None:
+        """Place in the sums of the level of an action; None if it has slopes of its own."""
+        if self.has_own_slopes:
+            return None
+        return int(self.width * (1 + self.shared.shape[1]) + action)
+
+
+def centred_indicators(shown: Ints, chances: Floats) -> Floats:
+    """Compute the indicator of the shown action less the chance of each, shape (n, n_actions).
+
+    Parameters
+    ----------
+    shown : shape (n,)
+        Index of the action; ``n_actions``: none.
+    chances : shape (n, n_actions + 1)
+        Exact chances of the draw; the last is that of `no_action`.
+    """
+    centred = -chances
+    centred[np.arange(len(shown)), shown] += 1.0
+    return centred[:, :-1]
+
+
+class EffectSums:
+    """Sums of the regression of one label; outcomes can be taken back.
+
+    References
+    ----------
+    Greenewald, Tewari, Klasnja & Murphy (2017), "Action Centered Contextual Bandits", Algorithm 1;
+    Krishnamurthy, Wu & Syrgkanis (2018), "Semiparametric Contextual Bandits", section 4;
+    Nie & Wager (2021), "Quasi-oracle estimation of heterogeneous treatment effects".
+    """
+
+    def __init__(self, blocks: EffectBlocks) -> None:
+        self.blocks = blocks
+        self._second = np.zeros((blocks.total, blocks.total))
+        self._first = np.zeros(blocks.total)
+        self._square = self.counted = 0.0
+
+    def add(self, vectors: Floats, centred: Floats, label: Floats, weight: Floats) -> None:
+        """Add decisions; with negative weights equal ones are taken back.
+
+        Parameters
+        ----------
+        vectors : shape (n, width)
+        centred : shape (n, n_actions)
+        label, weight : shape (n,)
+        """
+        rows = self.blocks.regressors(vectors, centred)
+        weighted = rows * weight[:, None]
+        self._second += weighted.T @ rows
+        self._first += label @ weighted
+        self._square += float(weight @ np.square(label))
+        self.counted += float(weight.sum())
+
+    def solve(self, prior_decisions: float) -> SolvedEffects:
+        """Solve for the effects.
+
+        Parameters
+        ----------
+        prior_decisions : float
+            Weight of the prior effect, which is 0, in decisions.
+        """
+        blocks = self.blocks
+        precision = np.full(blocks.total, prior_decisions)
+        precision[: blocks.width] = BASELINE_PRECISION
+        factor = cho_factor(self._second + np.diag(precision), lower=True)
+        found = cho_solve(factor, self._first)
+        spread = cho_solve(factor, np.eye(blocks.total))
+        explained = 2 * found @ self._first - found @ self._second @ found
+        noise = max(self._square - explained, 0.0) / max(self.counted, 1.0)
+        weights = np.zeros((len(blocks.actions), blocks.width))
+        covariance = np.zeros((len(blocks.actions), blocks.width, blocks.width))
+        for action in range(len(blocks.actions)):
+            of_action = np.zeros((blocks.width, blocks.total))
+            for places in blocks.places(action):
+                of_action[np.arange(blocks.width), places] = 1.0
+            level = blocks.level(action)
+            if level is not None:
+                of_action[0, level] = 1.0
+            weights[action] = of_action @ found
+            used = np.flatnonzero(of_action.any(axis=0))
+            part = of_action[:, used]
+            covariance[action] = noise * part @ spread[np.ix_(used, used)] @ part.T
+        return SolvedEffects(weights, covariance, noise)
