@@ -184,7 +184,7 @@ class _Fit:
         return replace(truth.corrected(), note={**model.note, **truth.note})
 
     def _changes(self, some: LabelledDecisions, vectors: Floats) -> tuple[Bools, Floats]:
-        """Find which decisions tell how the log rate of leaving changed until the look, and by how much.
+        """Find the decisions that tell how the log rate of leaving changed, and the changes.
 
         Customers who had left by the look are left out: they count among those who really left.
         """
