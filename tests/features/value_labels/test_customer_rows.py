@@ -18,8 +18,7 @@ from features.value_labels import customer_rows
 from features.value_labels.customer_rows import customer_row, read_customers
 from tests.features.live import DAY, NOW, SHOP, InMemoryOnlineStore, add, event, live, person
 
-pytestmark = pytest.mark.databases("sqlite", "postgresql")
-
+BOTH = pytest.mark.databases("sqlite", "postgresql")
 INPUT = ModelInput(SHOP)
 CUSTOMERS = ("ann", "bob", "cy", "dee", "stranger")
 
@@ -55,6 +54,7 @@ def rows_of_the_ledger(ledger):
     return {name: customer_row(INPUT, one, NOW).row for name, one in known.items()}
 
 
+@BOTH
 def test_rows_are_those_that_decisions_read(ledger, online, monkeypatch):
     expected = rows_online(ledger, online)
     assert expected["bob"] != expected["ann"] != expected["cy"]

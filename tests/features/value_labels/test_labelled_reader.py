@@ -21,11 +21,11 @@ from tests.decided import decided, put_imported
 from tests.features.erasing import count, make_erasure
 from tests.features.value_labels.conftest import DAY, HOUR
 
-pytestmark = pytest.mark.databases("sqlite", "postgresql")
-
+BOTH = pytest.mark.databases("sqlite", "postgresql")
 CHANCES = {"discount": 0.5, "talk_plus": 0.25, NO_ACTION: 0.25}
 
 
+@BOTH
 def test_a_decision_has_its_chances_its_first_slot_its_credit_and_its_costs(followed):
     followed.decide("one", CHANCES, "talk_plus", "discount", arm="random")
     followed.decide("none", {"discount": 0.75, NO_ACTION: 0.25}, at=NOW + HOUR, customer_id="c2")
@@ -43,6 +43,7 @@ def test_a_decision_has_its_chances_its_first_slot_its_credit_and_its_costs(foll
     assert found.other_margin.tolist() == [-12.5, 0.0]
 
 
+@BOTH
 def test_margin_counts_from_the_showing_on_and_up_to_the_end_of_the_horizon(followed):
     """NOW is at 10 o'clock UTC; the horizon of 3 days ends with the day of UTC 3 days later."""
     followed.decide("one", CHANCES)
@@ -96,6 +97,7 @@ def test_what_was_not_shown_or_has_other_features_is_left_out(followed):
     assert found.decided_us.tolist() == [tables.micros(NOW + DAY)]
 
 
+@BOTH
 def test_the_newest_are_read_in_batches_in_their_order(followed):
     for number in range(5):
         followed.decide(f"d{number}", CHANCES, at=NOW + number * HOUR)
@@ -125,6 +127,7 @@ def test_a_decision_of_an_earlier_release_has_its_chances_in_the_record(followed
     assert found.rows.tolist() == [row]
 
 
+@BOTH
 def test_a_look_gives_the_features_of_later_and_who_had_left(followed):
     row = np.zeros(len(followed.model_input.names))
     later = row.copy()

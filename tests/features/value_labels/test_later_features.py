@@ -23,8 +23,7 @@ from tests.conftest import NOW
 from tests.decided import put_imported
 from tests.features.value_labels.conftest import DAY, HOUR
 
-pytestmark = pytest.mark.databases("sqlite", "postgresql")
-
+BOTH = pytest.mark.databases("sqlite", "postgresql")
 CHANCES = {"discount": 0.5, NO_ACTION: 0.5}
 ACTIVATED = json.dumps({"activated": ["discount"]})
 
@@ -86,6 +85,7 @@ def test_a_decision_is_looked_at_once_after_three_days(followed, looks):
     assert labelled.later[:, 0].tolist() == [7.0] * 3 and labelled.gone_at_look.all()
 
 
+@BOTH
 def test_a_decision_that_was_shown_later_is_looked_at_three_days_after_that(followed, looks):
     followed.decide("waits", CHANCES, "discount", served=False, activated_at=None)
     for number, hours in ((2, 30), (3, 20)):
@@ -107,6 +107,7 @@ def test_decisions_of_long_ago_are_passed_over(followed, looks, monkeypatch):
     assert [looks.look(NOW) for _ in range(4)] == [[], [], [5], []]
 
 
+@BOTH
 def test_the_step_of_another_process_comes_first_and_who_moved_is_not_looked_at(followed, looks):
     for name in ("stays", "erased", "moved", "unread"):
         followed.decide(name, CHANCES, customer_id=name)
