@@ -138,6 +138,38 @@ def logged_chances(row: Any, record: Mapping[str, Any], actions: Sequence[str]) 
     return dict(zip(names, beliefs.probability.tolist(), strict=True))
 
 
+def first_slot_chances(packed: Sequence[bytes]) -> NDArray[np.float64]:
+    """Read the chances of the first slot of many decisions at once, all of one catalogue.
+
+    Parameters
+    ----------
+    packed
+        The column ``believed`` of each decision, at least one.
+
+    Returns
+    -------
+    shape (n, n_actions + 1)
+        In the order of the catalogue, `no_action` last; 0 for an action that was not allowed.
+    """
+    masks, numbers, n_actions = list[bytes](), list[bytes](), 0
+    for one in packed:
+        if one[:1] not in _FORMATS or len(one) < _HEAD.size:
+            Beliefs.from_bytes(one)  # raises
+        written, n_shown, n_experts, n_actions, n = _HEAD.unpack_from(one)
+        if len(one) != _size(written, n_shown, n_experts, n_actions, n):
+            Beliefs.from_bytes(one)  # raises
+        at = _HEAD.size - (-n_actions // 8)
+        begin = at + 2 * n_shown + 16 * n
+        masks.append(one[_HEAD.size : at])
+        numbers.append(one[begin : begin + 8 * (n + 1)])
+    bits = np.frombuffer(b"".join(masks), np.uint8).reshape(len(packed), -1)
+    found = np.zeros((len(packed), n_actions + 1))
+    is_candidate = np.ones(found.shape, dtype=bool)
+    is_candidate[:, :-1] = np.unpackbits(bits, axis=1, count=n_actions)
+    found[is_candidate] = np.frombuffer(b"".join(numbers), "<f8")
+    return found
+
+
 def shown_beliefs(row: Any, record: Mapping[str, Any]) -> dict[str, tuple[float, Sequence[float]]]:
     """Read of each shown action its acceptance, and its acceptance by each expert alone.
 

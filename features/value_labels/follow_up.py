@@ -60,7 +60,7 @@ class FollowUp(NamedTuple):
     margin : shape (n,), in the domain's currency
         Of all events from the day of the decision on; events of that day before it count too.
     left_after_days : shape (n,)
-        Whole days until the customer left who is gone at the end; 0 for one who was gone before;
+        Whole days until the customer left who is gone at the end; -1 for one who was gone before;
         nan for one who is not gone.
     """
 
@@ -110,7 +110,7 @@ def follow(
     changes = np.where(rows["left"] != 0, np.arange(n_rows), 0)
     last_change = np.append(np.maximum.accumulate(changes), 0)[end - 1]
     left_day = np.append(rows["day"], 0)[last_change].astype(np.int64)
-    after = np.maximum(left_day - first_day, 0).astype(np.float64)
+    after = np.maximum(left_day - first_day, -1).astype(np.float64)
     return FollowUp(margin, np.where(gone, after, np.nan))
 
 

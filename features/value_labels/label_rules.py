@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import sqlalchemy as sa
@@ -53,28 +53,44 @@ class LabelRules:
 
 
 class LoggedCatalogs:
-    """The catalogues by which decisions were made: columns and prices of their actions."""
+    """The catalogues by which decisions were made: columns and prices of their actions.
+
+    Attributes
+    ----------
+    columns : dict
+        For each catalogue that was asked for and is known, by its fingerprint: the column of each
+        of its actions, `no_action` last.
+    prices : dict
+        Value and cost of each action, in the domain's currency: those of today, or of a catalogue
+        that was asked for.
+    """
 
     def __init__(self, rules: LabelRules) -> None:
         self.rules = rules
+        self.columns: dict[str, NDArray[np.int64]] = {}
+        self.prices = dict(rules.prices)
         self._places = {name: place for place, name in enumerate(rules.actions)}
         self._places[NO_ACTION] = len(rules.actions)
-        self._columns: dict[str, NDArray[np.int64]] = {}
-        self.prices = dict(rules.prices)
+        self._unknown: set[str] = set()
 
     def place(self, action_id: str) -> int:
         """Find the column of an action; `GONE` if there is none."""
         return self._places.get(action_id, GONE)
 
-    def columns(self, connection: sa.Connection, fingerprint: str) -> NDArray[np.int64]:
-        """Find the column of each action of a catalogue, `no_action` last."""
-        if fingerprint not in self._columns:
+    def has(self, connection: sa.Connection, fingerprint: str) -> bool:
+        """Return whether a catalogue is known; it is read from the ledger once."""
+        if fingerprint not in self.columns and fingerprint not in self._unknown:
             stored = tables.catalogs.c
             query = sa.select(stored.content).where(stored.fingerprint == fingerprint)
             content = connection.execute(query).scalar()
-            actions = from_json(content)["actions"] if content else {}
-            for name, one in actions.items():
-                self.prices.setdefault(name, (one["value"], one["cost"]))
-            columns = [*map(self.place, actions), self.place(NO_ACTION)]
-            self._columns[fingerprint] = np.array(columns, dtype=np.int64)
-        return self._columns[fingerprint]
+            if content is None:
+                self._unknown.add(fingerprint)
+            else:
+                self._add(fingerprint, from_json(content)["actions"])
+        return fingerprint in self.columns
+
+    def _add(self, fingerprint: str, actions: Mapping[str, Mapping[str, float]]) -> None:
+        for name, one in actions.items():
+            self.prices.setdefault(name, (one["value"], one["cost"]))
+        columns = [*map(self.place, actions), self.place(NO_ACTION)]
+        self.columns[fingerprint] = np.array(columns, dtype=np.int64)

@@ -13,6 +13,36 @@ from features.business.catalog import NO_ACTION
 GONE = -1  # in `shown`: an action that is not among the actions any more
 
 
+class ValueLabel(NamedTuple):
+    """The labels of some decisions: Y = margin - cost + V x (1 - leaving).
+
+    They are provisional while the horizon lasts: margin counts the days that have passed, and
+    leaving is expected. They are computed from the ledger each time, so a late or deleted event, a
+    retracted outcome and an erased customer change them.
+
+    Attributes
+    ----------
+    margin : shape (n,), in the domain's currency
+        The margin of the customer's events after the decision, within the horizon.
+    cost : shape (n,), in the domain's currency
+        The cost of what was shown.
+    leaving : shape (n,)
+        The probability that the customer leaves within the horizon.
+    remaining : shape (n,), in the domain's currency
+        V: what the customer would take along by leaving.
+    """
+
+    margin: NDArray[np.float64]
+    cost: NDArray[np.float64]
+    leaving: NDArray[np.float64]
+    remaining: NDArray[np.float64]
+
+    @property
+    def total(self) -> NDArray[np.float64]:
+        """Y, shape (n,), in the domain's currency."""
+        return self.margin - self.cost + self.remaining * (1 - self.leaving)
+
+
 class LabelledDecisions(NamedTuple):
     """Some served decisions, each with its first slot and with what followed.
 
@@ -51,7 +81,7 @@ class LabelledDecisions(NamedTuple):
     cost : shape (n,), in the domain's currency
         The costs of what was shown.
     left_after_days : shape (n,)
-        Whole days until the customer left who is still gone at the end of the horizon, or now; 0
+        Whole days until the customer left who is still gone at the end of the horizon, or now; -1
         for one who was gone before. nan: the customer has not left, or is back.
     remaining : shape (n,), in the domain's currency
         What the customer would take along by leaving, as known at the decision.
@@ -96,6 +126,19 @@ class LabelledDecisions(NamedTuple):
     def is_left(self, within_days: float = np.inf) -> NDArray[np.bool_]:
         """Return whether the customer left within some days of the decision, shape (n,)."""
         return self.left_after_days <= within_days  # nan is not
+
+    def labels(self, leaving: NDArray[np.float64] | None = None) -> ValueLabel:
+        """Label the decisions, those without an action like any other.
+
+        Parameters
+        ----------
+        leaving : shape (n,)
+            The probability of leaving that is expected of each (the surrogate). None: 1 for a
+            customer who has left by now, within the horizon, else 0.
+        """
+        if leaving is None:
+            leaving = self.is_left().astype(np.float64)
+        return ValueLabel(self.margin, self.cost, leaving, self.remaining)
 
     def take(self, which: NDArray[np.int64] | NDArray[np.bool_]) -> LabelledDecisions:
         """Choose some decisions, by index or by a mask."""

@@ -5,17 +5,15 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 import sqlalchemy as sa
 from numpy.typing import NDArray
-from pydantic_core import from_json
 
-from features.business.decided_actions import Beliefs, logged_chances, read_windows
+from features.business.decided_actions import first_slot_chances, logged_chances
 from features.ledger import tables
-from features.ledger.columns import unpacked_float_rows, unpacked_json
+from features.ledger.columns import unpacked_float_rows
 from features.ledger.ledger import Ledger
 from features.ledger.statements import Statement, as_json, texts_of
 from features.rewards.decision_rewards import DAY_US
@@ -24,66 +22,14 @@ from features.value_labels.follow_up import follow, margin_before, read_days
 from features.value_labels.label_rules import LabelRules, LoggedCatalogs
 from features.value_labels.labelled_decisions import LabelledDecisions
 from features.value_labels.later_features import with_changes
-
-BATCH = 4_000  # decisions read in one transaction: some 0.3 seconds
-
-_DECIDED, _LATER = tables.decisions.c, tables.later_features.c
-# Not simply "served": with that the database would use the index on windows, and read all rows.
-_COUNTS = (
-    _DECIDED.served.is_not(sa.false()),
-    _DECIDED.arm.is_not(None),
-    _DECIDED.features.is_not(None),
-    _DECIDED.record.is_not(None),
+from features.value_labels.logged_rows import (
+    LoggedDecisionRow,
+    LoggedRows,
+    first_of_newest,
+    read_logged_rows,
 )
-_AFTER, _LIMIT = sa.bindparam("after", type_=sa.BigInteger), sa.bindparam("limit", type_=sa.Integer)
 
-
-class _Logged(NamedTuple):
-    """The columns of a decision that are read here, in the order of `_READ`."""
-
-    serial: int
-    decision_id: str
-    customer_id: str
-    shown_us: int
-    channel: str
-    action_id: str
-    arm: str
-    features: Any  # compressed
-    record: Any
-    believed: bytes | None
-    looked_us: int | None
-    has_left: bool | None
-    changes: bytes | None
-    layout: str | None
-
-    def without_look(self) -> _Logged:
-        """Leave out the look at other features than those of today."""
-        return self._replace(looked_us=None, has_left=None, changes=None)
-
-
-_READ = Statement(
-    sa.select(
-        *(_DECIDED[name] for name in ("serial", "decision_id", "customer_id")),
-        sa.type_coerce(_DECIDED.activated_at, sa.BigInteger),
-        *(_DECIDED[name] for name in ("channel", "action_id", "arm")),
-        *(_DECIDED[name] for name in ("features", "record", "believed")),
-        sa.type_coerce(_LATER.looked_at, sa.BigInteger),
-        *(_LATER.has_left, _LATER.changes, _LATER.layout),
-    )
-    .join_from(
-        tables.decisions, tables.later_features, _LATER.serial == _DECIDED.serial, isouter=True
-    )
-    .where(_DECIDED.serial > _AFTER, *_COUNTS)
-    .order_by(_DECIDED.serial)
-    .limit(_LIMIT)
-)
-_NEWEST = Statement(
-    sa.select(_DECIDED.serial)
-    .where(*_COUNTS)
-    .order_by(_DECIDED.serial.desc())
-    .limit(1)
-    .offset(sa.bindparam("newest", type_=sa.Integer))
-)
+BATCH = 4_000  # decisions read in one transaction: some 0.2 seconds
 _CREDITED = Statement(
     sa.select(
         *(tables.credits.c[name] for name in ("decision_id", "action_id", "acceptance"))
@@ -96,32 +42,42 @@ def stream_labelled(
     rules: LabelRules,
     now: datetime,
     newest: int | None = None,
+    every: int = 1,
     size: int = BATCH,
 ) -> Iterator[LabelledDecisions]:
     """Yield the labelled decisions of a ledger in batches, in the order in which they were made.
 
-    Decisions that were not shown, imported ones, those whose features retention has removed and
-    those with features of another layout are left out. Each batch is a transaction of its own.
-    Nothing is yielded before the events of all customers are summed (`is_summed`).
+    Left out are decisions that were not shown, imported ones, those whose features retention has
+    removed, those with features of another layout, and those by a catalogue that is gone. Each
+    batch is a transaction of its own. Nothing is yielded before the events of all customers are
+    summed (`is_summed`).
 
     Parameters
     ----------
     newest
         Read the newest decisions only, so many at most; None: all.
+    every
+        Read every n-th of these, by their numbers: a sample.
     """
     if not ledger.read(lambda c: is_summed(c, rules)):
         return
-    catalogs, after = LoggedCatalogs(rules), -1
+    catalogs, last = LoggedCatalogs(rules), -1
     if newest is not None:
-        oldest = ledger.read(lambda c: _NEWEST.first(c, {"newest": max(newest, 1) - 1}))
-        after = after if oldest is None else oldest[0] - 1
+        last = ledger.read(lambda c: first_of_newest(c, newest)) - 1
     now_us = tables.micros(now)
-    last: int | None = after
-    while last is not None:
-        read = partial(_batch, catalogs=catalogs, now_us=now_us, after=last, size=size)
-        last, batch = ledger.read(read)
-        if batch is not None:
-            yield batch
+
+    def read(connection: sa.Connection) -> tuple[int | None, LabelledDecisions | None]:
+        logged = read_logged_rows(connection, catalogs, last, size, every)
+        rows = logged.rows
+        return logged.last, _labelled(connection, catalogs, now_us, logged) if rows else None
+
+    while True:
+        following, labelled = ledger.read(read)
+        if following is None:
+            return
+        last = following
+        if labelled is not None:
+            yield labelled
 
 
 def is_summed(connection: sa.Connection, rules: LabelRules) -> bool:
@@ -129,33 +85,11 @@ def is_summed(connection: sa.Connection, rules: LabelRules) -> bool:
     return read_state(connection).begun("", rules.events.fingerprint).events.after is None
 
 
-def _batch(
-    connection: sa.Connection, catalogs: LoggedCatalogs, now_us: int, after: int, size: int
-) -> tuple[int | None, LabelledDecisions | None]:
-    """Read the decisions after a number, and the number of the last one; None: there is none."""
-    rules, kept, records = catalogs.rules, list[_Logged](), list[Mapping[str, Any]]()
-    last = None
-    for values in _READ.rows(connection, {"after": after, "limit": size}):
-        one = _Logged(*values)
-        last = one.serial
-        one = one._replace(record=unpacked_json(one.record))
-        record = from_json(one.record) if rules.in_record else read_windows(one)
-        if record.get("features_layout") == rules.layout:
-            kept.append(one)
-            records.append(record)
-    return last, _labelled(connection, catalogs, now_us, kept, records) if kept else None
-
-
 def _labelled(
-    connection: sa.Connection,
-    catalogs: LoggedCatalogs,
-    now_us: int,
-    kept: Sequence[_Logged],
-    records: Sequence[Mapping[str, Any]],
+    connection: sa.Connection, catalogs: LoggedCatalogs, now_us: int, logged: LoggedRows
 ) -> LabelledDecisions:
-    rules, count = catalogs.rules, len(kept)
+    rules, kept, records = catalogs.rules, logged.rows, logged.records
     rows = np.array(unpacked_float_rows([bytes(one.features) for one in kept]))
-    chances = _chances(connection, catalogs, kept, records)  # reads the prices, too
     shown_us = np.array([one.shown_us for one in kept], dtype=np.int64)
     looks = [one if one.layout == rules.layout else one.without_look() for one in kept]
     looked_us = np.array([one.looked_us for one in looks], dtype=np.float64)  # nan for None
@@ -170,7 +104,7 @@ def _labelled(
         channels=np.array([one.channel for one in kept], dtype=np.str_),
         arms=np.array([one.arm for one in kept], dtype=np.str_),
         shown=np.array([catalogs.place(one.action_id) for one in kept], dtype=np.int64),
-        chances=chances,
+        chances=_chances(catalogs, kept, records),
         customers=np.array([_number(one.customer_id) for one in kept], dtype=np.int64),
         decided_us=shown_us,
         age_days=(now_us - shown_us) / DAY_US,
@@ -179,28 +113,28 @@ def _labelled(
         cost=cost,
         left_after_days=followed.left_after_days,
         remaining=_remaining(rules, rows, records),
-        weight=np.ones(count),
+        weight=np.ones(len(kept)),
     )
 
 
 def _chances(
-    connection: sa.Connection,
     catalogs: LoggedCatalogs,
-    kept: Sequence[_Logged],
+    kept: Sequence[LoggedDecisionRow],
     records: Sequence[Mapping[str, Any]],
 ) -> NDArray[np.float64]:
     """Read the chances of all candidates of the first slot, shape (n, K + 1)."""
     # A column more takes those of actions that are `GONE`.
     chances = np.zeros((len(kept), len(catalogs.rules.actions) + 2))
-    for row, one, record in zip(chances, kept, records, strict=True):
-        if one.believed is None:  # of an earlier release
-            for name, chance in logged_chances(one, record, ()).items():
-                row[catalogs.place(name)] = chance
+    of_catalog: dict[str, list[int]] = {}
+    for place, (one, record) in enumerate(zip(kept, records, strict=True)):
+        if one.believed is not None:
+            of_catalog.setdefault(record["catalog"], []).append(place)
             continue
-        columns = catalogs.columns(connection, record["catalog"])
-        beliefs = Beliefs.from_bytes(bytes(one.believed))
-        row[columns[beliefs.allowed]] = beliefs.probability[:-1]
-        row[-2] = beliefs.probability[-1]
+        for name, chance in logged_chances(one, record, ()).items():  # of an earlier release
+            chances[place, catalogs.place(name)] = chance
+    for fingerprint, places in of_catalog.items():
+        logged = first_slot_chances([bytes(kept[place].believed or b"") for place in places])
+        chances[np.ix_(np.array(places), catalogs.columns[fingerprint])] = logged
     return chances[:, :-1]
 
 
@@ -215,7 +149,7 @@ class _Followed(NamedTuple):
 def _followed(
     connection: sa.Connection,
     rules: LabelRules,
-    kept: Sequence[_Logged],
+    kept: Sequence[LoggedDecisionRow],
     shown_us: NDArray[np.int64],
     now_us: int,
 ) -> _Followed:
@@ -242,7 +176,7 @@ def _followed(
 
 
 def _credited(
-    connection: sa.Connection, catalogs: LoggedCatalogs, kept: Sequence[_Logged]
+    connection: sa.Connection, catalogs: LoggedCatalogs, kept: Sequence[LoggedDecisionRow]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Sum the value of the credited acceptances of each decision, and the costs."""
     credited, cost = np.zeros(len(kept)), np.zeros(len(kept))

@@ -14,6 +14,7 @@ from pydantic_core import to_json
 from features.business.decided_actions import (
     Beliefs,
     decided_actions,
+    first_slot_chances,
     is_removed,
     read_windows,
     shortened_record,
@@ -99,6 +100,9 @@ def test_beliefs_come_back_to_the_bit(data):
     each = 24 if beliefs.effects is None else 56
     size = 7 + -(-n_actions // 8) + each * n + 8 + len(shown) * (2 + 8 * n_experts)
     assert len(packed) == size
+    chances = np.zeros(n_actions + 1)
+    chances[[*positions, n_actions]] = beliefs.probability
+    assert first_slot_chances([packed, packed]).tobytes() == chances.tobytes() * 2
     record = {"attribution_days": {str(one): 1.0 for one in shown}}
     told = shown_beliefs(row_of(record, packed), record)
     accepted = [acceptance for acceptance, _ in told.values()]
@@ -149,3 +153,5 @@ def test_beliefs_of_a_later_program_or_with_missing_bytes_are_refused():
     for wrong in (b"\x03" + packed[1:], *(packed[:end] for end in range(len(packed)))):
         with pytest.raises(ValueError, match="beliefs of"):
             Beliefs.from_bytes(wrong)
+        with pytest.raises(ValueError, match="beliefs of"):
+            first_slot_chances([packed, wrong])

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
 import pytest
+from pydantic_core import to_json
 
 from features.business.catalog import NO_ACTION, Catalog
 from features.business.decided_actions import Beliefs
@@ -27,6 +27,8 @@ from tests.summed import sum_all
 
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 HORIZON = 3
+# A caller may send what looks like a part of a record.
+SENT = ',"catalog":"0000","features_layout":"0000","attribution_days":{'
 
 
 class Followed:
@@ -64,6 +66,7 @@ class Followed:
         )
         days = dict.fromkeys(shown, 14.0)
         record = {
+            "request": {"context": {"page": SENT}},
             "catalog": catalog or self.catalog.fingerprint,
             "features_layout": layout or self.model_input.fingerprint,
             "attribution_days": days,
@@ -71,7 +74,9 @@ class Followed:
         }
         unknown = [np.nan if one == "age_years" else 0.0 for one in self.model_input.names]
         features = row or unknown
-        decided(self.ledger, name, at, days, row=features, **{"record": json.dumps(record)} | more)
+        decided(
+            self.ledger, name, at, days, row=features, **{"record": to_json(record).decode()} | more
+        )
         update = tables.decisions.update().where(tables.decisions.c.decision_id == name)
         update = update.values(believed=beliefs.to_bytes())
         self.ledger.write_now(lambda c: c.execute(update))

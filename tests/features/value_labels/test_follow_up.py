@@ -18,7 +18,7 @@ def by_day(rows, first, last):
         margin += row.value if row.day >= first else 0.0
         if row.left:
             gone_since = row.day if row.left == 1 else None
-    return margin, np.nan if gone_since is None else max(gone_since - first, 0)
+    return margin, np.nan if gone_since is None else max(gone_since - first, -1)
 
 
 def test_each_decision_is_followed_as_day_by_day():

@@ -34,12 +34,12 @@ def test_an_older_catalogue_has_columns_and_prices_of_its_own(followed):
     catalogs = LoggedCatalogs(LabelRules(followed.domain, today))
     assert catalogs.rules.actions == ("discount", "talk_plus")
 
-    def columns(fingerprint):
-        return followed.ledger.read(lambda c: catalogs.columns(c, fingerprint)).tolist()
-
-    assert columns(followed.catalog.fingerprint) == [GONE, 0, 1, 2]
-    assert columns(today.fingerprint) == [0, 1, 2]
-    assert columns("unknown") == [2]
+    fingerprints = followed.catalog.fingerprint, today.fingerprint, "unknown"
+    for _ in range(2):
+        known = followed.ledger.read(lambda c: [catalogs.has(c, one) for one in fingerprints])
+        assert known == [True, True, False]
+    columns = {name: some.tolist() for name, some in catalogs.columns.items()}
+    assert columns == {fingerprints[0]: [GONE, 0, 1, 2], fingerprints[1]: [0, 1, 2]}
     assert catalogs.prices["discount"] == (7.0, 0.5)
     assert catalogs.prices["call_back"] == (10.0, 1.0)
     assert (catalogs.place(NO_ACTION), catalogs.place("call_back")) == (2, GONE)

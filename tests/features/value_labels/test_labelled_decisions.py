@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from features.business.catalog import NO_ACTION
 from features.value_labels.labelled_decisions import GONE, joined, labelled_decisions
 
 ACTIONS = ("call", "mail")
@@ -64,3 +65,19 @@ def test_another_catalogue_keeps_the_chances_of_the_actions_that_it_has():
         [0.0, 0.25, 0.25],
         [0.0, 0.0, 0.25],
     ]
+
+
+def test_the_label_is_margin_less_cost_and_what_stays():
+    made = labelled_decisions(
+        ("mail",),
+        np.zeros((3, 1)),
+        ["mail", NO_ACTION, "mail"],
+        np.full((3, 2), 0.5),
+        margin=np.array([4.0, 4.0, 0.0]),
+        cost=np.array([1.0, 0.0, 1.0]),
+        remaining=np.array([100.0, 100.0, 10.0]),
+        left_after_days=np.array([np.nan, 5.0, 0.0]),
+    )
+    assert made.labels().total.tolist() == [103.0, 4.0, -1.0]
+    expected = made.labels(np.array([0.25, 0.5, 1.0]))
+    assert expected.total.tolist() == [78.0, 54.0, -1.0]

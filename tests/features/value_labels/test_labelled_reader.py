@@ -92,6 +92,7 @@ def test_what_was_not_shown_or_has_other_features_is_left_out(followed):
     followed.decide("waits", CHANCES, "discount", served=False, activated_at=None)
     followed.decide("other layout", CHANCES, layout="another")
     followed.decide("pruned", CHANCES, features=None)
+    followed.decide("by a catalogue that is gone", CHANCES, catalog="0123456789abcdef")
     followed.decide("shown later", CHANCES, "discount", activated_at=NOW + DAY)
     found = followed.labelled(NOW + 2 * DAY)
     assert found.decided_us.tolist() == [tables.micros(NOW + DAY)]
@@ -106,6 +107,8 @@ def test_the_newest_are_read_in_batches_in_their_order(followed):
         found = followed.labelled(NOW + DAY, newest=newest, size=2)
         hours = [tables.micros(NOW + number * HOUR) for number in range(first, 5)]
         assert found.decided_us.tolist() == hours
+    found = followed.labelled(NOW + DAY, every=2)
+    assert found.decided_us.tolist() == [tables.micros(NOW + number * HOUR) for number in (1, 3)]
 
 
 def test_actions_that_are_gone_have_no_column(followed):
@@ -198,3 +201,29 @@ def test_decisions_of_merged_customers_have_the_events_of_both(followed, tmp_pat
     make_erasure(followed.ledger, tmp_path).forget(["c2"], NOW)
     for table in (tables.decisions, tables.later_features):
         assert count(followed.ledger, table) == 0
+
+
+@BOTH
+def test_a_label_is_provisional_at_once_revised_retracted_and_erased(followed, tmp_path):
+    """An offer is labelled as none is. Who stays is worth 5.00, and an order brings 1.25."""
+    followed.decide("offer", CHANCES, "discount")
+    followed.decide("none", CHANCES, customer_id="c2")
+    followed.decide("other", CHANCES, customer_id="c3")
+
+    def totals(days):
+        return followed.labelled(NOW + days * DAY).labels().total.tolist()
+
+    assert totals(0) == [4.5, 5.0, 5.0]
+    for customer in ("c1", "c2"):
+        followed.happen(f"order of {customer}", NOW + HOUR, customer=customer)
+    assert totals(1) == [5.75, 6.25, 5.0]
+    for customer in ("c1", "c2"):
+        followed.happen(f"{customer} leaves", NOW + DAY, "visit", customer)
+    assert totals(2) == [0.75, 1.25, 5.0]
+    followed.happen("c2 is back", NOW + 2 * DAY, customer="c2")
+    assert totals(2) == [0.75, 7.5, 5.0]
+    make_erasure(followed.ledger, tmp_path).forget(["c2"], NOW + 2 * DAY)
+    assert totals(3) == [0.75, 5.0]
+    left = followed.labelled(NOW + 9 * DAY)
+    assert left.left_after_days[0] == 1.0 and np.isnan(left.left_after_days[1])
+    assert left.decided_us.tolist() == [tables.micros(NOW)] * 2
