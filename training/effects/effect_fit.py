@@ -25,6 +25,7 @@ from training.params import EffectParams
 
 MAX_CHANGE = 2.0  # of the log rate of leaving between a decision and the look
 LEAST_AGE_DAYS = 1.0  # before, hardly a purchase can have followed
+NO_RATE = -50.0  # log of a rate of leaving of about 0 a day
 
 # Reads decisions: all of them, or every n-th one. Called several times.
 ReadDecisions = Callable[[int], Iterator[LabelledDecisions]]
@@ -44,6 +45,8 @@ class EffectInput:
         Of the model input and of the domain.
     horizon_days : float
         Of the domain's objective.
+    tells_leaving : bool
+        False: the domain does not say who leaves, so there is an effect on purchases alone.
     """
 
     actions: tuple[str, ...]
@@ -51,6 +54,7 @@ class EffectInput:
     features: tuple[str, ...]
     channels: tuple[str, ...]
     horizon_days: float
+    tells_leaving: bool = True
 
 
 def fit_effects(
@@ -68,19 +72,20 @@ def fit_effects(
     Returns
     -------
     EffectModel or None
-        None: too few decisions were looked at, or too few customers left.
+        None: too few decisions were looked at, or too few customers left. In a business that does
+        not tell who leaves: too few decisions are old enough, or too few customers bought.
     """
     sample = _sample(read, max(1, total // params.sample), business)
     if sample is None:
         return None
-    looked = sample.is_looked
-    if int(looked.sum()) < min(params.at_least, params.sample):
+    tell = sample.is_looked if business.tells_leaving else _is_ripe(sample)
+    if int(tell.sum()) < min(params.at_least, params.sample):
         return None
     encoder = Encoder.fit(
         sample.rows, business.features, business.channels, on=sample.channels.tolist()
     )
     fit = _Fit(business, params, encoder, _columns(encoder, business.features))
-    if not fit.learn_rates(sample):
+    if not (fit.learn_rates(sample) if business.tells_leaving else fit.assume_no_leaving(sample)):
         return None
     fit.learn_basis(sample)
     fit.add_up(read)
@@ -122,6 +127,16 @@ class _Fit:
         self._rate = fit_leaving_rate(both, days, gone, ridge)
         return True
 
+    def assume_no_leaving(self, sample: LabelledDecisions) -> bool:
+        """Take the rates of leaving for about 0; False: too few customers bought."""
+        bought = sample.customers[_is_ripe(sample) & (sample.other_margin != 0)]
+        if len(np.unique(bought)) < self._params.least_left:
+            return False
+        self._rate = np.zeros(self._encoder.width)
+        self._level = np.zeros(self._encoder.width)
+        self._level[0] = NO_RATE
+        return True
+
     def learn_basis(self, sample: LabelledDecisions) -> None:
         """Choose the directions along which effects are told apart."""
         vectors, centred = self._at_decision(sample), _centred(sample)
@@ -130,7 +145,7 @@ class _Fit:
         usable, change = self._changes(sample, vectors)
         for label, rows in (
             (change, usable),
-            (sample.other_margin, sample.age_days >= LEAST_AGE_DAYS),
+            (sample.other_margin, _is_ripe(sample)),
         ):
             sums = DirectionSums(n_actions, width)
             if rows.any():
@@ -153,7 +168,7 @@ class _Fit:
             if usable.any():
                 args = mine[usable], centred[usable], change[usable], some.weight[usable]
                 self._leaving.add(*args)
-            ripe = some.age_days >= LEAST_AGE_DAYS
+            ripe = _is_ripe(some)
             if ripe.any():
                 # The younger a decision, the smaller is the part of its effect that has shown.
                 share = np.minimum(some.age_days / business.horizon_days, 1.0) * some.weight
@@ -178,6 +193,8 @@ class _Fit:
             duration_days=params.duration_days,
             note={"looked": self._leaving.counted, "decisions": self._purchases.counted},
         )
+        if not business.tells_leaving:
+            return model
         truth = LeavingTruth(model, business.groups, params)
         for some in self._read(read):
             truth.add(some, self._at_decision(some), _centred(some))
@@ -188,7 +205,7 @@ class _Fit:
 
         Customers who had left by the look are left out: they count among those who really left.
         """
-        usable = some.is_looked & ~some.gone_at_look
+        usable = some.is_looked & ~some.gone_at_look & self._business.tells_leaving
         change = np.zeros(some.n_decisions)
         if usable.any():
             before = vectors[usable, : self._n_plain] @ self._rate[: self._n_plain]
@@ -233,6 +250,12 @@ def _known(some: LabelledDecisions, actions: tuple[str, ...]) -> LabelledDecisio
     found = some if some.actions == actions else some.for_actions(actions)
     is_known = found.shown >= 0
     return found if is_known.all() else found.take(is_known)
+
+
+def _is_ripe(some: LabelledDecisions) -> Bools:
+    """Whether each decision is so old that purchases may have followed, shape (n,)."""
+    found: Bools = some.age_days >= LEAST_AGE_DAYS
+    return found
 
 
 def _centred(some: LabelledDecisions) -> Floats:
