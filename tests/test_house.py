@@ -32,7 +32,7 @@ SUITES = {
     ],
     "training": ["models", "bandit", "evaluation", "effects", "simulation", "pipeline"],
     "serving": [
-        *("contract", "catalog", "policies", "models", "learn"),
+        *("contract", "catalog", "policies", "effects", "models", "learn"),
         *("decide", "guardrails", "audit", "journeys", "access", "server", "simulation", "cli"),
         "console",
     ],

@@ -1,7 +1,7 @@
 """Runs the learner's slow tasks in threads of their own, while it goes on learning outcomes.
 
-It writes checkpoints, fits the trees again when enough was learned, and logs versions of the bandit
-to MLflow. Each may take seconds.
+It writes checkpoints, fits the trees and the effects again when enough was learned, and logs
+versions of the bandit to MLflow. Each may take seconds.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from features.ledger.ledger import Ledger
 from features.ledger.tables import EPOCH
 from features.outcomes.attribution import shown_actions
 from features.outcomes.silence import silent_interval
+from serving.effects.effect_learner import EffectLearner
+from serving.effects.published import FittedEffects
 from serving.learn.checkpoints import forgotten_at
 from serving.learn.credits import read_credits
 from serving.learn.learner import Learner
@@ -43,10 +45,12 @@ CHECKPOINTS = 1 / 20  # of the time, at most
 
 
 class LearnerMaintenance:
-    """Writes checkpoints, fits trees and logs versions for one learner.
+    """Writes checkpoints, fits trees and effects, and logs versions for one learner.
 
     Parameters
     ----------
+    effects
+        Fits effects; None: nobody does.
     log_version
         Logs a bandit, and returns the number of its version.
     every_s : float
@@ -56,15 +60,22 @@ class LearnerMaintenance:
     """
 
     def __init__(
-        self, learner: Learner, log_version: LogVersion, every_s: float, now_s: float
+        self,
+        learner: Learner,
+        log_version: LogVersion,
+        every_s: float,
+        now_s: float,
+        effects: EffectLearner | None = None,
     ) -> None:
         self._learner = learner
+        self._effects = effects
         self._log_version = log_version
         self._every_s = every_s
         self._next_version_s = now_s + every_s
         self._counted_in_version = learner.counted
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="learner-maintenance")
         self._trees: Future[FittedTrees] | None = None
+        self._fit: Future[FittedEffects] | None = None
         self._version: Future[str] | None = None
         # Apart: MLflow may not answer for a long time.
         self._files = ThreadPoolExecutor(1, thread_name_prefix="learner-checkpoints")
@@ -91,6 +102,8 @@ class LearnerMaintenance:
         growth = GROWTH_BEHIND if more_waits else 0.0
         if self._trees is None and self._learner.wants_trees(growth):
             self._trees = self._pool.submit(self._learner.fit_trees)
+        if self._effects is not None:
+            self._check_effects(self._effects, now, growth)
         if self._version is not None and self._version.done():
             finished, self._version = self._version, None
             log.info("What was learned is logged as bandit %s", finished.result())
@@ -105,6 +118,23 @@ class LearnerMaintenance:
             self._adopt(begun, now)
         if self._learner.wants_trees():  # also if the features are others than when it was begun
             self._adopt(self._pool.submit(self._learner.fit_trees), now)
+
+    def finish_effects(self, now: datetime) -> None:
+        """Wait for effects that are being fitted, and fit those that are due; takes seconds."""
+        effects, begun, self._fit = self._effects, self._fit, None
+        if effects is None:
+            return
+        if begun is not None:
+            effects.publish(begun.result(), now)
+        if effects.wants_fit(now):
+            effects.publish(self._pool.submit(effects.fit, now).result(), now)
+
+    def _check_effects(self, effects: EffectLearner, now: datetime, growth: float) -> None:
+        if self._fit is not None and self._fit.done():
+            fitted, self._fit = self._fit, None
+            effects.publish(fitted.result(), now)
+        if self._fit is None and effects.wants_fit(now, growth):
+            self._fit = self._pool.submit(effects.fit, now)
 
     def _adopt(self, fitted: Future[FittedTrees], now: datetime) -> None:
         self._learner.adopt_trees(fitted.result(), now)

@@ -26,6 +26,7 @@ from features.ledger.simulated_clock import (
     FOLDED,
     LEARNED,
     POLL_S,
+    SUMMED,
     SimulatedClock,
     clock_of,
     note_part,
@@ -34,6 +35,7 @@ from features.ledger.simulated_clock import (
 from features.private_files import protect_process
 from features.settings import Settings, load_settings
 from serving.catalog.catalog_file import CatalogFile
+from serving.effects.effect_learner import EffectLearner
 from serving.learn.champion_reader import ChampionReader
 from serving.learn.checkpoints import FOLDER
 from serving.learn.child_process import (
@@ -50,6 +52,9 @@ from training.pipeline.registry import Registry
 log = logging.getLogger("nba.learner")
 
 PUBLISHING = 1 / 3  # of the time, at most
+LOOKING = 1 / 2  # of the time, at most, for looks at customers some days after a decision
+LOOKING_BEHIND = 1 / 10  # while decisions wait for the steps
+LOOK_AGAIN_S = 60.0  # after a failure
 
 
 class LearnerProcess(ChildProcess):
@@ -93,12 +98,14 @@ def run(settings: Settings, champion: tuple[str, Path] | None = None) -> None:
         folder = settings.home / FOLDER
         # Beside the steps, what is published when all has settled would depend on the real time.
         at_once = ALWAYS_AT_ONCE if isinstance(clock, SimulatedClock) else 0
-        learner = Learner(ledger, domain, catalog, load_params(), read_champion, folder, at_once)
+        params = load_params()
+        learner = Learner(ledger, domain, catalog, params, read_champion, folder, at_once)
         # Opens MLflow beside the first steps. A failure is met again, and logged, by the reader.
         threading.Thread(target=_open, args=(registry,), daemon=True).start()
         log_version, every_s = log_to_registry(registry, domain), settings.version_every_s
-        maintenance = LearnerMaintenance(learner, log_version, every_s, monotonic_s())
-        rounds = rounds_of(learner, maintenance, catalog_file, settings, clock)
+        effects = EffectLearner(ledger, domain, catalog, params.effects)
+        maintenance = LearnerMaintenance(learner, log_version, every_s, monotonic_s(), effects)
+        rounds = rounds_of(learner, maintenance, catalog_file, settings, clock, effects)
         ended = _told_to_end()
         while not ended.is_set():
             try:
@@ -125,13 +132,16 @@ class Rounds:
         catalog_file: CatalogFile,
         settings: Settings,
         clock: Clock,
+        effects: EffectLearner | None = None,
     ) -> None:
         self._learner = learner
         self._maintenance = maintenance
         self._catalog_file = catalog_file
         self._settings = settings
         self._clock = clock
-        self._next_refresh_s = self._next_publish_s = 0.0
+        self._effects = effects
+        self._next_refresh_s = self._next_publish_s = self._next_look_s = 0.0
+        self._looks_wait = False
 
     def run_one(self) -> float:
         """Run a round; return the pause before the next one in seconds, 0 while more waits."""
@@ -140,6 +150,8 @@ class Rounds:
             self._next_refresh_s = monotonic_s() + settings.models_every_s
             if (compiled := self._catalog_file.changed()) is not None:
                 learner.catalog = compiled.catalog
+                if self._effects is not None:
+                    self._effects.catalog = compiled.catalog
             learner.rebase(self._clock())
         more = learner.learn(self._clock())
         began_s = monotonic_s()
@@ -148,7 +160,25 @@ class Rounds:
             took_s = monotonic_s() - began_s
             self._next_publish_s = began_s + max(settings.learn_every_s, took_s / PUBLISHING)
         self._maintenance.check(self._clock(), monotonic_s(), more)
-        return 0.0 if more else settings.learn_every_s
+        self._look(LOOKING_BEHIND if more else LOOKING)
+        if more:
+            return 0.0
+        if not self._looks_wait:
+            return settings.learn_every_s
+        return min(settings.learn_every_s, max(self._next_look_s - monotonic_s(), 0.0))
+
+    def _look(self, share: float) -> None:
+        """Look at some customers again, in a share of the time."""
+        began_s = monotonic_s()
+        if self._effects is None or began_s < self._next_look_s:
+            return
+        try:
+            self._looks_wait = self._effects.look(self._clock())
+        except Exception:  # it is none of the steps', which go on
+            log.exception("Customers could not be looked at again; trying again in a minute")
+            self._next_look_s = began_s + LOOK_AGAIN_S
+        else:
+            self._next_look_s = began_s + (monotonic_s() - began_s) / share
 
     def wait(self, ended: threading.Event, pause_s: float) -> None:
         """Wait for the next round, or until the process is told to end."""
@@ -158,7 +188,8 @@ class Rounds:
 class SimulatedRounds(Rounds):
     """Runs the rounds by a simulated clock: what is due by a request to settle is learned at once.
 
-    Then all is published, with the trees that are due.
+    Then all is published, with the trees and the effects that are due. The effects are those on
+    the margin of days, so the days are summed first.
     """
 
     def __init__(
@@ -168,8 +199,9 @@ class SimulatedRounds(Rounds):
         catalog_file: CatalogFile,
         settings: Settings,
         clock: SimulatedClock,
+        effects: EffectLearner | None = None,
     ) -> None:
-        super().__init__(learner, maintenance, catalog_file, settings, clock)
+        super().__init__(learner, maintenance, catalog_file, settings, clock, effects)
         self._simulated = clock
 
     def run_one(self) -> float:
@@ -190,14 +222,18 @@ class SimulatedRounds(Rounds):
                     return
 
     def _due(self) -> int | None:
-        read = partial(settle_due, part=LEARNED, after=(FOLDED,))
-        return self._learner.ledger.read(read)
+        learns_effects = self._effects is not None and self._effects.is_wanted
+        after = (FOLDED, SUMMED) if learns_effects else (FOLDED,)
+        return self._learner.ledger.read(partial(settle_due, part=LEARNED, after=after))
 
     def _settle(self, settle: int) -> float:
         learner, now = self._learner, self._clock()
         while learner.learn(now):
             pass
+        if self._effects is not None:
+            self._effects.look_at_all(now)
         self._maintenance.finish_trees(now)
+        self._maintenance.finish_effects(now)
         learner.publish(now)
         learner.ledger.write_now(lambda c: note_part(c, LEARNED, settle, now))
         return self._settings.learn_every_s
@@ -209,11 +245,12 @@ def rounds_of(
     catalog_file: CatalogFile,
     settings: Settings,
     clock: Clock,
+    effects: EffectLearner | None = None,
 ) -> Rounds:
-    """Make the rounds that go by this clock."""
+    """Make the rounds that go by this clock; ``effects`` None: nobody learns effects."""
     if isinstance(clock, SimulatedClock):
-        return SimulatedRounds(learner, maintenance, catalog_file, settings, clock)
-    return Rounds(learner, maintenance, catalog_file, settings, clock)
+        return SimulatedRounds(learner, maintenance, catalog_file, settings, clock, effects)
+    return Rounds(learner, maintenance, catalog_file, settings, clock, effects)
 
 
 def _told_to_end() -> threading.Event:

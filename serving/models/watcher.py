@@ -14,8 +14,9 @@ from features.business.domain import Domain
 from features.errors import NbaError
 from features.journeys.model_input import ModelInput
 from features.ledger.ledger import Ledger
+from serving.effects.published import PublishedEffects, newest_effects
 from serving.models.model_arrays import OutdatedModel
-from serving.models.served_models import ServedModels, blank_reward, columns_of
+from serving.models.served_models import EFFECTS, ServedModels, blank_reward, columns_of
 from serving.models.snapshots import Snapshot, newest_snapshot
 from training.bandit.artifact import Bandit
 from training.bandit.contextual_bandit import ContextualBandit
@@ -60,6 +61,7 @@ class ModelWatcher:
         self._bandit_folder: Path | None = None
         self._classifiers = tuple(name for name in ("churn", "intent") if getattr(domain, name))
         self._held: Snapshot | None = None  # the snapshot that was read last
+        self._effects: PublishedEffects | None = None  # that was read last
         self._outdated = False  # it was told in the log that a snapshot is outdated
         self.current = self._untrained(degraded=())
         # Both refreshes run in threads of their own; the slower must not undo the faster.
@@ -75,12 +77,12 @@ class ModelWatcher:
     def refresh(self) -> bool:
         """Read MLflow and the ledger; return whether ``current`` changed."""
         with self._refreshing:
-            return self._swap(self._with_snapshot(self._champions()))
+            return self._swap(self._with_published(self._champions()))
 
     def refresh_snapshot(self) -> bool:
         """Read only the ledger, which is fast; return whether ``current`` changed."""
         with self._refreshing:
-            return self._swap(self._with_snapshot(self.current))
+            return self._swap(self._with_published(self.current))
 
     def follow(self, catalog: Catalog) -> None:
         """Serve the actions of another catalogue; ``current`` has them when this returns.
@@ -89,7 +91,7 @@ class ModelWatcher:
         """
         with self._refreshing:
             self._catalog = catalog
-            self._swap(self._with_snapshot(self._assembled(self.current.degraded)))
+            self._swap(self._with_published(self._assembled(self.current.degraded)))
 
     def _champions(self) -> ServedModels:
         problems: list[str] = []
@@ -164,6 +166,25 @@ class ModelWatcher:
     def _with_bandit(self, models: ServedModels, bandit: Bandit) -> ServedModels:
         reward = bandit.state.model(self._catalog.priors, self._catalog.groups_of)
         return self._with_reward(models, reward, bandit.params, self._version("bandit"))
+
+    def _with_published(self, models: ServedModels) -> ServedModels:
+        return self._with_effects(self._with_snapshot(models))
+
+    def _with_effects(self, models: ServedModels) -> ServedModels:
+        """Use the newest effect model, where the objective is the added value."""
+        if not self._catalog.pays_effects:
+            return models
+        held = self._effects
+        number = 0 if held is None else held.number
+        found = self._ledger.read(lambda c: newest_effects(c, number))
+        self._effects = newest = found or held
+        if newest is None or not set(newest.model.features) <= set(self._input.names):
+            # Of another domain file: the learner fits others when enough was looked at again.
+            return replace(models, effects=None, versions={**models.versions, EFFECTS: None})
+        if models.versions.get(EFFECTS) == str(newest.number):
+            return models
+        model = newest.model.for_actions(tuple(self._catalog.priors))
+        return models.with_effects(model, str(newest.number), self._input.names)
 
     def _with_snapshot(self, models: ServedModels) -> ServedModels:
         """Use the newest snapshot of this champion; without a champion, the newest of all."""

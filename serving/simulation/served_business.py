@@ -29,6 +29,7 @@ from serving.catalog.compiled_catalog import CompiledCatalog, load_catalog
 from serving.contract.lift import LiftRequest, LiftView
 from serving.decide.decision_setup import DecisionSetup
 from serving.decide.engine import Engine
+from serving.effects.effect_learner import EffectLearner
 from serving.learn.learner import ALWAYS_AT_ONCE, Learner
 from serving.models.watcher import ModelWatcher
 from serving.simulation.told_events import EventTeller, KnownCustomers
@@ -69,28 +70,39 @@ class ServedBusiness:
     ledger: Ledger
     engine: Engine
     learner: Learner
+    effects: EffectLearner
     watcher: ModelWatcher
     events: EventTeller
 
     def learn(self, now: datetime) -> None:
         """Learn all that is due, publish it, and decide by it from now on.
 
-        The trees are fitted where the maintenance of a learner would fit them.
+        Trees and effects are fitted where the maintenance of a learner would fit them.
         """
         while self.learner.learn(now):
             pass
         self.learner.publish(now)
         if self.learner.wants_trees():
             self.learner.adopt_trees(self.learner.fit_trees(), now)
+        self._learn_effects(now)
         if self.watcher.refresh_snapshot():
             self.engine.setup = self.engine.setup.with_models(self.watcher.current)
 
     def lift(self, now: datetime) -> LiftView:
         """Sum all that is new, and report the lift as `/v1/lift` does."""
+        self._sum()
+        return view_lift(LiftRequest(), self.ledger, self.catalog, self.domain, now)
+
+    def _learn_effects(self, now: datetime) -> None:
+        self.effects.look_at_all(now)
+        if self.effects.wants_fit(now):
+            self._sum()  # effects are those on the margin of days
+            self.effects.publish(self.effects.fit(now), now)
+
+    def _sum(self) -> None:
         rules = RewardRules.of(self.catalog, self.domain)
         while sum_rewards(self.ledger, rules, SUMMED_AT_ONCE):
             pass
-        return view_lift(LiftRequest(), self.ledger, self.catalog, self.domain, now)
 
 
 @contextmanager
@@ -185,6 +197,9 @@ def _opened(
         ledger,
         Engine(decides_by, model_input, known, ledger, setup),
         Learner(ledger, domain, catalog, params, lambda: None, at_once=ALWAYS_AT_ONCE),
+        EffectLearner(
+            ledger, domain, catalog, params.effects, lambda _, names: known.of_each(names)
+        ),
         watcher,
         EventTeller(business, ledger, domain, model_input, known, BEGIN),
     )

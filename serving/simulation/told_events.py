@@ -6,7 +6,7 @@ else reads them, and a feature store would take most of the time.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 from features.business.domain import Domain
@@ -34,6 +34,11 @@ class KnownCustomers:
         if attributes is None:
             return None
         return CustomerFeatures(attributes, self.states.get(customer_id))
+
+    def of_each(self, customer_ids: Iterable[str]) -> dict[str, CustomerFeatures]:
+        """Read the features of some customers; strangers are missing."""
+        found = {name: self.online(name) for name in customer_ids}
+        return {name: known for name, known in found.items() if known is not None}
 
 
 class EventTeller:

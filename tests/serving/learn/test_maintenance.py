@@ -116,6 +116,53 @@ def test_trees_that_are_being_fitted_are_waited_for_and_used(shop):
     maintenance.close()
 
 
+class Effects:
+    """Learns effects; a fit is wanted until one is published."""
+
+    def __init__(self) -> None:
+        self.wanted, self.growth = True, list[float]()
+        self.published = list[tuple[object, object]]()
+
+    def wants_fit(self, now: object, growth: float = 0.0) -> bool:
+        self.growth.append(growth)
+        return self.wanted
+
+    def fit(self, now: object) -> object:
+        return "fitted", now
+
+    def publish(self, fitted: object, now: object) -> None:
+        self.wanted = False
+        self.published.append((fitted, now))
+
+
+def with_effects(shop: Shop) -> tuple[LearnerMaintenance, Effects]:
+    effects: Any = Effects()
+    learner = grown(shop)
+    return LearnerMaintenance(learner, lambda bandit: "", 1e9, 0.0, effects), effects
+
+
+def test_effects_are_fitted_beside_the_steps_and_then_published(shop):
+    maintenance, effects = with_effects(shop)
+    maintenance.check(shop.now, 1.0, more_waits=True)
+    assert effects.growth == [GROWTH_BEHIND] and not effects.published
+    maintenance.close()  # waits for what was begun
+    maintenance.check(shop.now + HOUR, 2.0)
+    assert effects.published == [(("fitted", shop.now), shop.now + HOUR)]
+
+
+@pytest.mark.parametrize("is_begun", [False, True])
+def test_effects_that_are_due_are_fitted_and_published_before_it_goes_on(shop, is_begun):
+    maintenance, effects = with_effects(shop)
+    begun = shop.now if is_begun else shop.now + HOUR
+    if is_begun:
+        maintenance.check(shop.now, 1.0)
+    maintenance.finish_effects(shop.now + HOUR)
+    assert effects.published == [(("fitted", begun), shop.now + HOUR)]
+    maintenance.finish_effects(shop.now + DAY)
+    assert len(effects.published) == 1, "no more is due"
+    maintenance.close()
+
+
 def test_trees_are_fitted_more_seldom_while_decisions_wait(shop, monkeypatch):
     """A fit takes seconds, and a learner that is behind has none to spare."""
     learner, asked = shop.learner(), list[float]()

@@ -24,6 +24,7 @@ from features.ledger.ledger import Ledger
 from features.ledger.simulated_clock import (
     FOLDED,
     LEARNED,
+    SUMMED,
     SimulatedClock,
     note_part,
     set_clock,
@@ -220,6 +221,62 @@ def test_a_learner_does_not_pause_while_work_waits_and_publishes_at_its_own_pace
     assert {len(one) for one in between} == {every}
 
 
+class Looking:
+    """Learns effects; so many full steps of looks wait, each of which takes a second."""
+
+    def __init__(self, busy: Busy, full: int) -> None:
+        self.busy, self.full = busy, full
+        self.is_wanted, self.catalog = True, None
+
+    def look(self, now: object) -> bool:
+        self.busy.done.append("look")
+        self.busy.now_s += 1.0
+        self.full -= 1
+        return self.full >= 0
+
+    def look_at_all(self, now: object) -> None:
+        while self.look(now):
+            pass
+
+
+def looks_of(monkeypatch: pytest.MonkeyPatch, steps: int, full: int) -> tuple[Rounds, Busy]:
+    """Rounds of a learner with full steps, and of so many full steps of looks."""
+    busy = Busy(full=steps, publishing_s=0.0)
+    monkeypatch.setattr(process, "monotonic_s", lambda: busy.now_s)
+    settings = Settings.model_construct(learn_every_s=4.0, models_every_s=1e9)
+    return Rounds(busy, busy, busy, settings, utc_now, Looking(busy, full)), busy
+
+
+def test_looks_catch_up_in_half_of_the_time_while_no_steps_wait(monkeypatch):
+    rounds, busy = looks_of(monkeypatch, steps=0, full=3)
+    pauses = []
+    for _ in range(4):
+        pauses.append(rounds.run_one())
+        busy.now_s += pauses[-1]
+    assert pauses == [1.0, 1.0, 1.0, 4.0]
+    assert busy.done.count("look") == 4
+
+
+def test_looks_take_a_tenth_of_the_time_while_steps_wait(monkeypatch):
+    """A step takes 0.25 s and a look 1 s, so 36 steps are done between two looks."""
+    rounds, busy = looks_of(monkeypatch, steps=1_000, full=1_000)
+    assert {rounds.run_one() for _ in range(100)} == {0.0}
+    between = [one for one in busy.done if one in ("learn", "look")]
+    first, second, third = (place for place, one in enumerate(between) if one == "look")
+    assert second - first == third - second == 36 + 1
+
+
+def test_looks_that_fail_are_repeated_in_a_minute_and_keep_no_step_from_being_learned(
+    monkeypatch, caplog
+):
+    rounds, busy = looks_of(monkeypatch, steps=0, full=3)
+    monkeypatch.setattr(rounds._effects, "look", lambda now: 1 / 0)
+    assert rounds.run_one() == rounds.run_one() == 4.0
+    assert [one.message for one in caplog.records] == [
+        "Customers could not be looked at again; trying again in a minute"
+    ]
+
+
 # Rounds by a simulated clock ----------------------------------------------------------------------
 
 MARCH = datetime(2026, 3, 1, 8, tzinfo=UTC)
@@ -243,6 +300,10 @@ class Settling(Busy):
         self.times.add(now)
         self.done.append("trees")
 
+    def finish_effects(self, now: object) -> None:
+        self.times.add(now)
+        self.done.append("effects")
+
     def publish(self, now: object) -> None:
         self.times.add(now)
         super().publish(now)
@@ -251,16 +312,18 @@ class Settling(Busy):
 class Simulation:
     """Rounds of such a learner, and what the other parts of a server do."""
 
-    def __init__(self, ledger: Ledger, full: int = 3) -> None:
+    def __init__(self, ledger: Ledger, full: int = 3, looks: int | None = None) -> None:
         self.clock = SimulatedClock(ledger).begin()
         self.busy, self.ledger = Settling(ledger, full), ledger
         settings = Settings.model_construct(learn_every_s=1e9, models_every_s=1e9)
-        self.rounds = rounds_of(self.busy, self.busy, self.busy, settings, self.clock)
+        effects: Any = None if looks is None else Looking(self.busy, looks)
+        self.rounds = rounds_of(self.busy, self.busy, self.busy, settings, self.clock, effects)
 
-    def ask(self, folded: bool = True) -> None:
+    def ask(self, *parts: str) -> None:
+        """Ask to settle, when these parts have done so."""
         asked = self.ledger.write_now(lambda c: set_clock(c, MARCH, settle=True)).settles_asked
-        if folded:
-            self.ledger.write_now(lambda c: note_part(c, FOLDED, asked, MARCH))
+        for part in parts:
+            self.ledger.write_now(lambda c, one=part: note_part(c, one, asked, MARCH))
 
     def has_learned(self) -> bool:
         return self.clock.state_of([LEARNED])[1] == []
@@ -285,18 +348,31 @@ def test_nothing_is_learned_at_a_simulated_time_that_may_still_be_set_back(ledge
 
 def test_when_events_are_folded_all_that_waits_is_learned_and_published_with_trees(ledger):
     simulated = Simulation(ledger)
-    simulated.ask(folded=False)
+    simulated.ask()
     simulated.rounds.run_one()  # as any other: events are still being folded
     busy = simulated.busy
     assert busy.done == ["rebase", "learn", "publish", "check"] and not simulated.has_learned()
     busy.done.clear()
-    simulated.ask()
+    simulated.ask(FOLDED)
     assert simulated.rounds.run_one() == 1e9
-    assert busy.done == ["learn", "learn", "learn", "trees", "publish"]
+    assert busy.done == ["learn", "learn", "learn", "trees", "effects", "publish"]
     assert busy.times == {MARCH} and simulated.has_learned()
     busy.done.clear()
     simulated.rounds.run_one()
     assert "trees" not in busy.done  # once for a request
+
+
+def test_effects_are_those_on_summed_days_so_they_are_learned_after_the_sums(ledger):
+    simulated = Simulation(ledger, full=1, looks=2)
+    simulated.ask(FOLDED)
+    simulated.rounds.run_one()
+    assert not simulated.has_learned()
+    busy = simulated.busy
+    busy.done.clear()
+    simulated.ask(FOLDED, SUMMED)
+    simulated.rounds.run_one()
+    assert busy.done == ["learn", "look", "look", "trees", "effects", "publish"]
+    assert busy.times == {MARCH} and simulated.has_learned()
 
 
 def test_a_time_that_is_set_meanwhile_is_not_noted_as_learned(ledger, monkeypatch):
@@ -306,7 +382,7 @@ def test_a_time_that_is_set_meanwhile_is_not_noted_as_learned(ledger, monkeypatc
         ledger.write_now(lambda c: set_clock(c, later, settle=False))
 
     monkeypatch.setattr(simulated.busy, "finish_trees", trees)
-    simulated.ask()
+    simulated.ask(FOLDED)
     simulated.rounds.run_one()
     assert simulated.clock() == later and simulated.busy.times == {MARCH}
     until = sa.select(settled_parts.c.until).where(settled_parts.c.part == LEARNED)
@@ -315,7 +391,7 @@ def test_a_time_that_is_set_meanwhile_is_not_noted_as_learned(ledger, monkeypatc
 
 def test_what_could_not_be_learned_is_learned_again_before_it_is_noted(ledger):
     simulated = Simulation(ledger)
-    simulated.ask()
+    simulated.ask(FOLDED)
     simulated.busy.is_broken = True
     with pytest.raises(OSError, match="no disk"):
         simulated.rounds.run_one()
@@ -333,7 +409,7 @@ def test_a_request_to_settle_ends_the_pause_before_a_round(ledger, monkeypatch):
 
     def locked(work: Any) -> Any:
         for failure in failures:
-            simulated.ask()
+            simulated.ask(FOLDED)
             raise failure
         return read(work)
 

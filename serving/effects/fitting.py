@@ -1,0 +1,55 @@
+"""Fits effects to the newest labelled decisions of a ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from features.business.catalog import Catalog
+from features.business.domain import Domain
+from features.journeys.model_input import ModelInput
+from features.ledger import tables
+from features.ledger.ledger import Ledger
+from features.value_labels.label_rules import LabelRules
+from features.value_labels.labelled_decisions import LabelledDecisions
+from features.value_labels.labelled_reader import stream_labelled
+from training.effects.effect_fit import EffectInput, fit_effects
+from training.effects.effect_model import EffectModel
+from training.params import EffectParams
+
+
+def fit_from_ledger(
+    ledger: Ledger,
+    domain: Domain,
+    catalog: Catalog,
+    model_input: ModelInput,
+    params: EffectParams,
+    now: datetime,
+) -> EffectModel | None:
+    """Fit the effects of the actions of a catalogue; None if too little has happened yet.
+
+    The decisions are read some at a time, by each pass of the fit anew: they take more memory than
+    a learner should. A customer who was forgotten is in no fit from then on.
+    """
+    rules = LabelRules(domain, catalog, model_input)
+    business = EffectInput(
+        actions=rules.actions,
+        groups=catalog.groups_of,
+        features=model_input.names,
+        channels=tuple(domain.channels),
+        horizon_days=rules.horizon_days,
+    )
+
+    def read(every: int) -> Iterator[LabelledDecisions]:
+        return stream_labelled(ledger, rules, now, params.newest, every=every)
+
+    total = min(ledger.read(_count_served), params.newest)
+    return fit_effects(read, total, business, params)
+
+
+def _count_served(connection: sa.Connection) -> int:
+    counted = sa.select(sa.func.count()).where(tables.decisions.c.served)
+    count: int = connection.execute(counted).scalar_one()
+    return count

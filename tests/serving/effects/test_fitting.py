@@ -1,0 +1,43 @@
+"""Effects are fitted to what the ledger knows."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import numpy as np
+import pytest
+
+from features.journeys.model_input import ModelInput
+from serving.effects.fitting import fit_from_ledger
+from tests.conftest import NOW
+from tests.serving.effects.grumpy import CUSTOMERS, FEW, MARGIN, Grumpy
+
+AFTERWARDS = NOW + timedelta(days=5)
+
+
+@pytest.fixture
+def grumpy(ledger, toy_domain, toy_catalog):
+    return Grumpy(ledger, toy_domain, toy_catalog)
+
+
+def fitted(grumpy):
+    model_input = ModelInput(grumpy.domain)
+    given = grumpy.ledger, grumpy.domain, grumpy.catalog, model_input, FEW, AFTERWARDS
+    return fit_from_ledger(*given), model_input
+
+
+def test_nothing_is_fitted_before_customers_were_looked_at_again(grumpy):
+    assert fitted(grumpy)[0] is None
+
+
+def test_the_margin_that_a_discount_costs_is_found(grumpy):
+    """Everybody without a discount orders, nobody with one does."""
+    grumpy.learner().look_at_all(AFTERWARDS)
+    model, model_input = fitted(grumpy)
+    assert model.actions == tuple(grumpy.catalog.actions)
+    assert model.note["looked"] + CUSTOMERS // 10 == model.note["decisions"] == CUSTOMERS
+    rows = [model_input.read({"age_years": "30"}, None, NOW.timestamp())]
+    columns = [model_input.names.index(name) for name in model.features]
+    [found] = model.predict_each(np.array(rows)[:, columns], ["app"])
+    effect = dict(zip(model.actions, found.purchases, strict=True))
+    assert effect["discount"] == pytest.approx(-MARGIN, rel=0.05)
