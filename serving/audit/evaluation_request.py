@@ -41,6 +41,10 @@ from training.params import TrainingParams
 from training.pipeline.registry import ModelVersion, Registry
 
 CHAMPION = "champion"
+CREDITED_ONLY = (
+    "Rewards are credited acceptances less costs. Other purchases and leaving, which count in the "
+    "priority, are not among them: 'nba lift' has their difference between the arms."
+)
 LEARNED = "they are imported, and the champion has learned from them"
 
 
@@ -112,6 +116,8 @@ class RequestedEvaluation:
         domain, params = self._sources.domain, self._sources.params
         view = report_evaluation(replayed, domain.currency, params.seed)
         report("estimate", 1, 1)
+        if self._request.catalog.pays_effects:
+            view = view.model_copy(update={"remarks": [*view.remarks, CREDITED_ONLY]})
         return view if judged is None else _with_policy(view, judged, self._longest_window())
 
     def replayed(self, report: Progress) -> tuple[ReplayedLog, WouldServe | None]:

@@ -18,6 +18,7 @@ from features.ledger import tables
 from features.progress import quiet
 from serving.audit.archive import Archive, keep_catalog
 from serving.audit.evaluation_request import (
+    CREDITED_ONLY,
     LEARNED,
     EvaluationRequest,
     EvaluationSources,
@@ -232,7 +233,7 @@ def mixed(ledger, toy_domain, toy_catalog, tmp_path, now):
 
 @pytest.fixture
 def asked(mixed, toy_domain, toy_catalog, now):
-    def of(policy, since, lever=1.0, until=None, limit=None):
+    def of(policy, since, lever=1.0, until=None, limit=None, **more):
         ledger, registry = mixed
         actions = toy_catalog.model_dump(mode="json", by_alias=True)["actions"]
         actions["discount"]["lever"] = lever
@@ -240,7 +241,7 @@ def asked(mixed, toy_domain, toy_catalog, now):
         sources = EvaluationSources(
             ledger, registry, archive, toy_domain, toy_catalog, PARAMS, FakeHistory
         )
-        other = changed(toy_catalog, actions=actions)
+        other = changed(toy_catalog, actions=actions, **more)
         request = EvaluationRequest(policy, other, since, until, limit)
         return RequestedEvaluation(sources, request, now + timedelta(days=60))
 
@@ -261,6 +262,9 @@ def test_own_and_imported_decisions_are_judged_together(asked, now):
     assert view.policy.version == "7" and view.policy.told_before == now
     assert view.remarks[0].startswith("The policy judged is bandit version 7 with what was told")
     assert any(one.startswith("40 of the 100 decisions are imported") for one in view.remarks)
+    assert CREDITED_ONLY not in view.remarks
+    added = asked("7", now, limit=10, objective="added_value").view(quiet)
+    assert added.remarks[-1] == CREDITED_ONLY
 
 
 def test_a_policy_knows_what_was_told_before_the_first_decision_judged(asked, mixed, now):
