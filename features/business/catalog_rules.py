@@ -187,7 +187,8 @@ class ContextWeight(Frozen):
 class Arbitration(Frozen):
     """The ranking of actions by priority.
 
-    Without a formula the priority is ``acceptance * context_weight * value * lever - cost``.
+    Without a formula the priority is ``added_value * context_weight * lever - cost``. Without
+    effects the added value is ``acceptance * value``.
     """
 
     context_weights: tuple[ContextWeight, ...] = ()

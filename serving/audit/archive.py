@@ -19,14 +19,26 @@ from features.ledger import tables
 from features.ledger.ledger import Ledger
 from serving.catalog.compiled_catalog import CompiledCatalog
 from serving.decide.decision_setup import DecisionSetup
-from serving.models.archived_models import ArchivedModels, FoundModels, StandIn
+from serving.models.archived_models import (
+    ArchivedModels,
+    FoundModels,
+    StandIn,
+    effects_numbered,
+)
 from serving.models.model_arrays import OutdatedModel
-from serving.models.served_models import PRIOR, ServedModels, blank_reward, columns_of
+from serving.models.served_models import (
+    EFFECTS,
+    PRIOR,
+    ServedModels,
+    blank_reward,
+    columns_of,
+)
 from serving.models.snapshots import Snapshot, nearest_number, snapshot_numbered
 from serving.policies.contact_policy import ContactPolicy
 from training.bandit.artifact import Bandit
 from training.bandit.contextual_bandit import ContextualBandit
 from training.bandit.reward_model import RewardModel
+from training.effects.effect_model import EffectModel
 from training.models.classifier import Classifier
 from training.params import TrainingParams
 from training.pipeline.registry import Registry
@@ -72,6 +84,7 @@ class Archive:
         self._classifier = lru_cache(CACHED)(self._load_classifier)
         self._bandit = lru_cache(CACHED)(self._load_bandit)
         self._snapshot = lru_cache(CACHED)(self._load_snapshot)
+        self._effects = lru_cache(CACHED)(self._find_effects)
         self._held: dict[str, Bandit] = {}
         self._solving = threading.Lock()  # a state solves for one catalogue at a time
 
@@ -106,6 +119,11 @@ class Archive:
         """The model that stands in for the bandit of a decision; None if that one is kept."""
         models = self.setup(catalog, versions).models
         return models.stand_in if isinstance(models, ArchivedModels) else None
+
+    def lacks_effects(self, catalog: Catalog, versions: Mapping[str, str | None]) -> bool:
+        """Return whether the effect model of a decision is not kept: its effects count as 0."""
+        models = self.setup(catalog, versions).models
+        return isinstance(models, ArchivedModels) and models.lacks_effects
 
     def hold(self, name: str, bandit: Bandit) -> None:
         """Keep a bandit that the registry does not have, as a version with this name.
@@ -171,14 +189,28 @@ class Archive:
 
         def read() -> FoundModels:
             catalog = blank.compiled.catalog
+            found = self._with_effects(plain, catalog)
             reward, stand_in = self._reward(bandit, int(sequence or 0), catalog)
             if reward is None:
-                return FoundModels(plain, stand_in)
+                return FoundModels(found, stand_in)
             served = ContextualBandit.published(reward, params)
-            found = replace(plain, bandit=served, columns=columns_of(reward, self._input))
+            found = replace(found, bandit=served, columns=columns_of(reward, self._input))
             return FoundModels(found, stand_in)
 
         return ArchivedModels.around(plain, read)
+
+    def _with_effects(self, models: ServedModels, catalog: Catalog) -> ServedModels:
+        """Add the effect model of a decision, for a catalogue; none if it is not kept."""
+        number = models.versions.get(EFFECTS)
+        model = None if number is None else self._effects(int(number))
+        if number is None or model is None or not set(model.features) <= set(self._input.names):
+            return models
+        return models.with_effects(
+            model.for_actions(tuple(catalog.actions)), number, self._input.names
+        )
+
+    def _find_effects(self, number: int) -> EffectModel | None:
+        return self._ledger.read(partial(effects_numbered, number=number))
 
     def _reward(
         self, bandit: Bandit | None, sequence: int, catalog: Catalog

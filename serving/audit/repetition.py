@@ -16,8 +16,8 @@ from features.ledger.tables import micros
 from serving.audit.archive import Archive
 from serving.audit.logged_decisions import LoggedDecision, RecordedPaces, windows_of
 from serving.audit.repeated_decision import inputs_from_record
-from serving.audit.replayed_log import NEAREST, UNSPENT, Probabilities
-from serving.decide.beliefs import mixed_beliefs, read_beliefs
+from serving.audit.replayed_log import NEAREST, NO_EFFECTS, UNSPENT, Probabilities
+from serving.decide.beliefs import believed_effects, mixed_beliefs, read_beliefs
 from serving.decide.choice import score, select
 from serving.decide.decision_setup import DecisionSetup
 from serving.decide.limit_inputs import account_contacts_of, contacts_of, limit_inputs_of
@@ -97,10 +97,14 @@ class Repetition:
         other = catalog is not decision.catalog  # it would be served as catalogues are served now
         inputs = replace(inputs, arm="policy", shared=inputs.shared or other)
         locked = self._locked(setup, decision, inputs.customer_id)
-        prediction, known = None, set[str]()
-        if "bandit" not in versions and row.believed is not None:
+        prediction, anew, known = None, None, set[str]()
+        if row.believed is not None and "bandit" not in versions:
             prediction, known = believed(decision, catalog, setup)
-        scored, unspent = score(setup, inputs, prediction), False
+        elif row.believed is not None:  # what was believed of the effects holds for any bandit
+            accepted = setup.models.predict(inputs.row, row.channel)
+            effects = believed_effects(row, decision.catalog, catalog, setup.models)
+            anew = ActionPredictions(accepted, effects)
+        scored, unspent = score(setup, inputs, prediction, predicted=anew), False
         if other:
             locked, unspent = self._paced(locked, setup, scored, row.decided_at)
         selected = select(setup, inputs, scored, locked)
@@ -110,6 +114,7 @@ class Repetition:
         notes = [UNSPENT] if unspent else []
         if not chances.keys() <= {*known, NO_ACTION}:
             notes += [NEAREST] if self._archive.stand_in(catalog, models) else []
+            notes += [NO_EFFECTS] if self._archive.lacks_effects(catalog, models) else []
         return RepeatedChoice(chances, notes)
 
     def _paced(

@@ -174,16 +174,17 @@ class Replay:
         """Say of which actions the acceptance is that of another model than that of then."""
         if row.believed is not None and not repeated.asked:
             return []
-        stand_in = self._archive.stand_in(catalog, from_json(row.answer)["models"])
-        if stand_in is None:
-            return []
+        versions = from_json(row.answer)["models"]
+        stand_in = self._archive.stand_in(catalog, versions)
         if row.believed is None:
-            return [f"models: {OF_EARLIER_RELEASE.format(stand_in.named)}"]
+            return [f"models: {OF_EARLIER_RELEASE.format(stand_in.named)}"] if stand_in else []
         names = ", ".join(repeated.asked[:5]) + (", ..." if len(repeated.asked) > 5 else "")
-        return [
-            f"models: of {names} nothing was believed then, or with another prior; their "
-            f"acceptance is told by {stand_in.named}"
-        ]
+        nothing = f"models: of {names} nothing was believed then, or with another prior; their"
+        causes = [f"{nothing} acceptance is told by {stand_in.named}"] if stand_in else []
+        if self._archive.lacks_effects(catalog, versions):
+            gone = f"effect model {versions['effects']} is not kept"
+            causes.append(f"{nothing} effects count as 0, as {gone}")
+        return causes
 
     def _repeat(
         self, row: Any, record: Mapping[str, Any], catalog: Catalog, explain: bool = False

@@ -16,6 +16,9 @@ UNSPENT = "nothing is recorded of a volume or budget until then: it counts as un
 NEAREST = (
     "the snapshot of then is not kept: of actions that were no candidates the nearest one is asked"
 )
+NO_EFFECTS = (
+    "the effect model of then is not kept: effects of actions that were no candidates count as 0"
+)
 GONE = "the action drawn is not in the current catalogue: it counts as earning nothing, at no cost"
 
 # By action, the probability of the first slot; actions with probability 0 may be left out.

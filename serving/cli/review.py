@@ -56,6 +56,7 @@ def catalog(
             f"{len(rules.cool_downs)} cool-downs: good. Fingerprint {made.catalog.fingerprint}.",
             soft_wrap=True,
         )
+        _print(made.catalog.objective_in_words)
         if opt_out := opt_out_sentence(made.catalog):
             _print(opt_out)
 

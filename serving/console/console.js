@@ -7,6 +7,21 @@ import {number, percent} from "./numbers.js";
 const contributions = found => found
   ? el("ul", {}, ...found.strongest.map(one => el("li", {}, one.text))) : "";
 
+/** Terms of the priority that count where the objective is the added value. */
+const EFFECTS = [["Other purchases", one => one.purchases, number],
+  ["Leaving", one => one.leaving, percent],
+  ["Added value", one => one.added_value, number]];
+
+/** The candidates of the first slot; an effect that no candidate tells has no column. */
+function candidates(found) {
+  const told = EFFECTS.filter(([, of]) => found.some(one => of(one) !== undefined));
+  return table(["Action", "Probability", "Acceptance", ...told.map(([title]) => title), "Priority",
+      "Contributions"],
+    found.map(one => [one.action_id, percent(one.probability), percent(one.acceptance),
+      ...told.map(([, of, say]) => of(one) === undefined ? "–" : say(of(one))),
+      number(one.priority), contributions(one.contributions)]));
+}
+
 function decision(found) {
   const parts = [];
   const churn = found.predictions.churn;
@@ -23,9 +38,7 @@ function decision(found) {
   if (why) {
     parts.push(el("p", {}, why.in_words));
     parts.push(el("h3", {}, "Candidates for rank 1"),
-      table(["Action", "Probability", "Acceptance", "Priority", "Contributions"],
-        why.candidates.map(one => [one.action_id, percent(one.probability), percent(one.acceptance),
-          number(one.priority), contributions(one.contributions)])));
+      candidates(why.candidates));
     if (why.churn) parts.push(el("h3", {}, "Churn"), contributions(why.churn));
     if (why.intent.length) parts.push(el("h3", {}, `Intent: ${why.intent[0].of}`),
       contributions(why.intent[0]));

@@ -112,25 +112,48 @@ def mixed_beliefs(row: Any, then: Catalog, now: Catalog, models: Models) -> Mixe
     """
     if row.believed is None:
         return None
-    beliefs, names = Beliefs.from_bytes(row.believed), list(then.actions)
-    place = {names[index]: at for at, index in enumerate(beliefs.allowed.tolist())}
-    actions = now.actions
-    kept = [
-        (index, place[name])
-        for index, name in enumerate(actions)
-        if name in place and actions[name].prior == then.actions[name].prior
-    ]
+    beliefs, actions = Beliefs.from_bytes(row.believed), now.actions
+    kept = _kept(beliefs, then, now)
     features = np.frombuffer(row.features)
     predicted = models.predict(features, row.channel)
     acceptance, deviation = predicted.acceptance.copy(), predicted.deviation.copy()
-    effects = _mixed_effects(beliefs, now, kept, models.predict_effects(features, row.channel))
     asked = np.ones(len(actions), dtype=bool)
     if kept:
         here, there = np.array(kept, dtype=np.intp).T
         acceptance[here], deviation[here] = beliefs.acceptance[there], beliefs.deviation[there]
         asked[here] = False
     accepted = Prediction(acceptance, deviation, predicted.expert_predictions)
+    effects = _mixed_effects(beliefs, now, kept, models.predict_effects(features, row.channel))
     return MixedBeliefs(ActionPredictions(accepted, effects), asked)
+
+
+def believed_effects(
+    row: Any, then: Catalog, now: Catalog, models: Models
+) -> EffectPrediction | None:
+    """Read which effects were believed, for a policy that predicts the acceptance anew.
+
+    Parameters
+    ----------
+    row, then, now, models
+        As for `mixed_beliefs`; the models tell the effects of actions that were no candidates.
+    """
+    beliefs = Beliefs.from_bytes(row.believed)
+    predicted = models.predict_effects(np.frombuffer(row.features), row.channel)
+    return _mixed_effects(beliefs, now, _kept(beliefs, then, now), predicted)
+
+
+def _kept(beliefs: Beliefs, then: Catalog, now: Catalog) -> list[tuple[int, int]]:
+    """Positions in the catalogue of now, and among the beliefs, of what still is the same action.
+
+    It is in both catalogues, was allowed, and has the prior that it had.
+    """
+    names, actions = list(then.actions), now.actions
+    place = {names[index]: at for at, index in enumerate(beliefs.allowed.tolist())}
+    return [
+        (index, place[name])
+        for index, name in enumerate(actions)
+        if name in place and actions[name].prior == then.actions[name].prior
+    ]
 
 
 def _mixed_effects(

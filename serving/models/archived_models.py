@@ -11,10 +11,15 @@ from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import NamedTuple
 
-from serving.models.served_models import ServedModels
+import sqlalchemy as sa
+
+from features.ledger import tables
+from serving.models.served_models import EFFECTS, ServedModels
 from training.arrays import Floats
 from training.bandit.stacking import Prediction
 from training.contributions import Contributions
+from training.effects.effect_model import EffectModel
+from training.effects.effect_prediction import EffectPrediction
 
 
 class StandIn(NamedTuple):
@@ -37,6 +42,14 @@ class FoundModels(NamedTuple):
 
     models: ServedModels
     stand_in: StandIn | None
+
+
+def effects_numbered(connection: sa.Connection, number: int) -> EffectModel | None:
+    """Read an effect model by its number; None if it is not kept."""
+    columns = tables.effect_models.c
+    query = sa.select(columns.payload).where(columns.number == number)
+    payload = connection.execute(query).scalar()
+    return None if payload is None else EffectModel.from_bytes(bytes(payload))
 
 
 def _nothing() -> FoundModels:
@@ -62,6 +75,11 @@ class ArchivedModels(ServedModels):
         return cls(**kept, read=read)
 
     @property
+    def lacks_effects(self) -> bool:
+        """True if the decision had an effect model that is not kept any more."""
+        return self.versions.get(EFFECTS) is not None and self._found.models.effects is None
+
+    @property
     def stand_in(self) -> StandIn | None:
         """The model that is used instead of the one that decided; None if that one is kept."""
         return self._found.stand_in
@@ -69,6 +87,10 @@ class ArchivedModels(ServedModels):
     def predict(self, row: Floats, channel: str) -> Prediction:
         """Predict as `ServedModels.predict` does."""
         return self._found.models.predict(row, channel)
+
+    def predict_effects(self, row: Floats, channel: str) -> EffectPrediction | None:
+        """Predict as `ServedModels.predict_effects` does; None if the effect model is not kept."""
+        return self._found.models.predict_effects(row, channel)
 
     def why_acceptance(
         self, row: Floats, channel: str, actions: Sequence[str]

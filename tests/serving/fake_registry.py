@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from tests.bandits import PLAIN, bandit, outcomes
 from training.arrays import Floats, pack
 from training.bandit.artifact import Bandit
 from training.bandit.encoder import Encoder
+from training.effects.effect_model import EffectModel
 from training.models.classifier import Classifier, fit_classifier
 from training.models.splits import forward_splits
 from training.params import ClassifierParams, TrainingParams
@@ -81,6 +83,32 @@ def a_bandit(
     encoder = Encoder(features, ("app", "phone"), np.zeros(width), np.ones(width))
     told = outcomes(np.zeros((n, width)), ["app"] * n, ["discount"] * n, [accepted] * n)
     return bandit(encoder, told, PLAIN.model_copy(update={"min_probability": 0.05}))
+
+
+def an_effect_model(actions: Sequence[str] = ("discount", "talk_plus")) -> EffectModel:
+    """Adds to purchases by age, and to leaving; each action differs from the others."""
+    encoder = Encoder(("age_years",), ("app", "phone"), np.zeros(1), np.ones(1))
+    rng, width, n = np.random.default_rng(5), encoder.width, len(actions)
+    numbers = rng.normal(size=(2, n, width)) / 10
+    spread = np.stack([np.eye(width)] * n) / 100
+    return EffectModel(
+        tuple(actions),
+        encoder,
+        basis=np.eye(width),
+        level=np.full(width, -1.0),
+        purchases=numbers[0],
+        purchases_covariance=spread,
+        leaving=numbers[1],
+        leaving_covariance=spread,
+        duration_days=28.0,
+    )
+
+
+def publish_effect_model(ledger: Ledger, now: datetime, number: int) -> None:
+    """Write an effect model into the ledger, as a learner does."""
+    payload = an_effect_model().to_bytes()
+    row = {"number": number, "published_at": now, "labels": 1, "payload": payload, "note": "{}"}
+    ledger.write_now(lambda c: c.execute(tables.effect_models.insert().values(row)))
 
 
 def accepted(models: ServedModels, row: np.ndarray, channel: str = "app") -> dict[str, float]:

@@ -145,6 +145,9 @@ class FakeArchive:
     def stand_in(self, catalog, versions):
         return None
 
+    def lacks_effects(self, catalog, versions):
+        return False
+
     def actions(self, fingerprint):
         return tuple(self.catalog(fingerprint).actions)
 

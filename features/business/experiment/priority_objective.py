@@ -54,6 +54,16 @@ class ObjectiveKeys(Frozen):
         """The least probability of `no_action` in the first slot where an action is allowed."""
         return self.no_action_share or 0.0
 
+    @property
+    def objective_in_words(self) -> str:
+        """A sentence for people that says the objective, and the share that `no_action` keeps."""
+        said = f"The objective is {self.objective}"
+        if not self.least_no_action:
+            return f"{said}."
+        return (
+            f"{said}; no_action is drawn with a probability of at least {self.least_no_action:g}."
+        )
+
 
 def default_objective(domain: Domain) -> PriorityObjective:
     """Return the objective of a catalogue file that names none.

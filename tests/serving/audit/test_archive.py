@@ -7,6 +7,7 @@ import pytest
 
 from features.business.catalog import Catalog
 from features.errors import NotRepeatable
+from features.journeys.model_input import ModelInput
 from serving.audit.archive import Archive, keep_catalog
 from tests.serving.fake_registry import (
     LEARNED,
@@ -15,8 +16,10 @@ from tests.serving.fake_registry import (
     FakeRegistry,
     a_bandit,
     accepted,
+    an_effect_model,
     former_snapshot,
     publish,
+    publish_effect_model,
 )
 from tests.serving.fakes import changed
 
@@ -43,6 +46,28 @@ def discount(archive, toy_catalog, toy_domain):
         return accepted(setup.models, row)["discount"]
 
     return of
+
+
+def test_an_effect_model_is_found_by_its_number_for_the_actions_of_a_catalogue(
+    archive, ledger, toy_catalog, toy_domain, now
+):
+    publish_effect_model(ledger, now, 4)
+    names = ModelInput(toy_domain).names
+    row = np.where(np.array(names) == "age_years", 1.5, 0.0)
+
+    def found(number):
+        versions = {"bandit": None, "effects": number}
+        missing = archive.lacks_effects(toy_catalog, versions)
+        return archive.setup(toy_catalog, versions).models.predict_effects(row, "app"), missing
+
+    effects, missing = found("4")
+    [of_two] = an_effect_model().predict_each(np.array([[1.5]]), ("app",))
+    assert toy_catalog.actions.keys() == {"call_back", "discount", "talk_plus"}
+    assert effects.purchases.tolist() == [0.0, *of_two.purchases]
+    assert effects.leaving.tolist() == [0.0, *of_two.leaving]
+    assert not missing
+    assert found("3") == (None, True)  # it is not kept any more
+    assert found(None) == (None, False)
 
 
 @pytest.mark.parametrize("version", [None, "prior"])

@@ -11,7 +11,13 @@ from features.ledger import tables
 from features.store.feast_store import CustomerFeatures
 from serving.audit.archive import Archive, keep_catalog
 from serving.audit.replay import Replay
-from tests.serving.fake_registry import PARAMS, FakeRegistry, a_bandit, publish
+from tests.serving.fake_registry import (
+    PARAMS,
+    FakeRegistry,
+    a_bandit,
+    publish,
+    publish_effect_model,
+)
 from tests.serving.fakes import changed, decide, engine_of
 
 RULES = {
@@ -188,3 +194,31 @@ def test_a_decision_of_an_earlier_release_needs_its_snapshot_and_says_so(
     ]
     explained = again.explain("d1")
     assert not explained.as_logged and "earlier release" in explained.remark
+
+
+def test_effects_of_actions_that_were_no_candidates_count_as_0_without_their_model(
+    archive, toy_domain, catalog, registry, ledger, now
+):
+    publish_effect_model(ledger, now, 4)
+    added = changed(catalog, objective="added_value", arms={"random": 0, "nobody": 0})
+    keep_catalog(ledger, added, now)
+    versions = {"bandit": "7", "effects": "4"}
+    engine = engine_of(added, toy_domain, ledger, {}, archive.setup(added, versions).models)
+    decide(engine, now, decision_id="d1", slots=3)
+    actions = added.model_dump(by_alias=True)["actions"]
+    later = changed(added, actions={**actions, "rebate": actions["discount"]})
+
+    def again(then):
+        return Replay(ledger, Archive(registry, ledger, toy_domain, PARAMS), later).replay(
+            "d1", then
+        )
+
+    [of_catalog] = again("now").causes
+    assert of_catalog.startswith("catalog: ")
+    ledger.write_now(lambda c: c.execute(sa.delete(tables.effect_models)))
+    assert again("now").causes == [
+        of_catalog,
+        "models: of rebate nothing was believed then, or with another prior; their effects count "
+        "as 0, as effect model 4 is not kept",
+    ]
+    assert again("then").identical

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from datetime import timedelta
 
+import numpy as np
 import pytest
 
 from features.ledger.tables import EPOCH
@@ -22,6 +24,7 @@ from tests.serving.fakes import (
     engine_of,
     models_of,
 )
+from training.effects.effect_prediction import EffectPrediction
 
 
 @pytest.fixture
@@ -177,3 +180,20 @@ def test_a_volume_that_the_decision_did_not_read_stands_as_others_read_it_before
             assert (UNSPENT in repeated.notes) == (one.row.decided_at < first)
     between = [one for one in found if first <= one.row.decided_at and before[_id(one)] == 1]
     assert any("discount" in wider.evaluated(one).chances for one in between if _young(one))
+
+
+def test_the_effects_that_were_believed_count_for_another_bandit_too(
+    toy_domain, toy_catalog, ledger, archive, now
+):
+    added = changed(toy_catalog, arms=NO_ARMS, objective="added_value", no_action_share=0.1)
+    keep_catalog(ledger, added, now)
+    nothing, purchases = np.zeros(3), np.array([0.0, 1e9, 0.0])
+    models = replace(
+        models_of(added, "1"), effects=EffectPrediction(purchases, nothing, nothing, nothing)
+    )
+    decide(engine_of(added, toy_domain, ledger, {}, models), now, decision_id="d1")
+    read = LoggedDecisions(ledger, archive, added, Counter()).read
+    [[one]] = read(Period(EPOCH, None), now.replace(year=now.year + 1))
+    found = Repetition(ledger, archive, EvaluationTarget(added, {"bandit": "2"})).evaluated(one)
+    assert found.chances["discount"] == pytest.approx(0.9, abs=1e-6)
+    assert found.chances["no_action"] == pytest.approx(0.1)

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from features.journeys.model_input import ModelInput
-from serving.models.archived_models import ArchivedModels, FoundModels, StandIn
+from serving.models.archived_models import (
+    ArchivedModels,
+    FoundModels,
+    StandIn,
+    effects_numbered,
+)
 from serving.models.served_models import ServedModels, columns_of
-from tests.serving.fake_registry import PRIORS, a_bandit
+from tests.serving.fake_registry import (
+    PRIORS,
+    a_bandit,
+    an_effect_model,
+    publish_effect_model,
+)
 from training.bandit.contextual_bandit import ContextualBandit
 
 
@@ -39,3 +51,23 @@ def test_the_numbers_are_read_when_first_asked_for(toy_domain, stand_in):
     told = models.why_acceptance(row, "app", ["discount"])
     assert (told is None) == (stand_in is not None and not stand_in.explains)
     assert models.stand_in == stand_in and reads == [1]
+
+
+def test_effects_are_those_of_the_model_that_was_read_and_a_lost_one_is_named(toy_domain):
+    model_input = ModelInput(toy_domain)
+    plain = replace(models_of(model_input, 0.0), versions={"bandit": "7.3", "effects": "4"})
+    model = an_effect_model(tuple(PRIORS))
+    found = plain.with_effects(model, "4", model_input.names)
+    models = ArchivedModels.around(plain, lambda: FoundModels(found, None))
+    row = np.zeros(len(model_input.names))
+    expected = found.predict_effects(row, "app")
+    assert models.predict_effects(row, "app").purchases.tolist() == expected.purchases.tolist()
+    assert not models.lacks_effects
+    lost = ArchivedModels.around(plain, lambda: FoundModels(plain, None))
+    assert lost.predict_effects(row, "app") is None and lost.lacks_effects
+
+
+def test_an_effect_model_is_read_by_its_number(ledger, now):
+    publish_effect_model(ledger, now, 4)
+    found = ledger.read(lambda c: [effects_numbered(c, number) for number in (4, 5)])
+    assert found[0].actions == an_effect_model().actions and found[1] is None

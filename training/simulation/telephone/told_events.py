@@ -16,6 +16,9 @@ from training.simulation.business import (
 from training.simulation.telephone.actions import CHANNELS
 from training.simulation.telephone.customer_state import PAGES, CustomerState
 
+USAGE_CHANNEL = "network"  # no customer can be reached on it
+USAGE_EVERY_DAYS = 2
+
 
 class ReportedJourneys:
     """The complaints and questions that a service knows of, and the events by which they change."""
@@ -30,7 +33,7 @@ class ReportedJourneys:
         self._questions_before, self._questions = self._questions, state.support_open.copy()
 
     def events(
-        self, state: CustomerState, arrivals: Arrivals, arrived_at: Ints
+        self, state: CustomerState, arrivals: Arrivals, arrived_at: Ints, day: int
     ) -> list[SimulatedEvent]:
         """List the events of the morning, then the page views just before the arrivals."""
         active = state.active
@@ -39,25 +42,44 @@ class ReportedJourneys:
             *_each("complaint_closed", "web", active & ~self._problems & self._before),
             *_each("chat", "app", active & self._questions & ~self._questions_before),
             *_each("call", "call_centre", active & state.called),
+            *_usage(state, day),
         ]
         answered = active & state.answered
         scores = np.round(5 + 5 * state.nps)
         for customer in np.flatnonzero(answered).tolist():
             score = {"score": float(scores[customer])}
             found.append(SimulatedEvent(customer, "nps", "email", MORNING_MINUTE, score))
-        viewed = state.page[arrivals.customer] >= 0
-        for customer, channel in zip(
-            arrivals.customer[viewed].tolist(), arrivals.channel[viewed].tolist(), strict=True
-        ):
-            page = {"page": PAGES[state.page[customer]]}
-            minute = int(arrived_at[customer]) - 1
-            found.append(SimulatedEvent(customer, "page_view", CHANNELS[channel], minute, page))
+        found += _page_views(state, arrivals, arrived_at)
         return found
 
 
 def leaving_events(left: Bools) -> Iterator[SimulatedEvent]:
     """Tell who left today."""
     return _each("left", "web", left, LEAVING_MINUTE)
+
+
+def _usage(state: CustomerState, day: int) -> Iterator[SimulatedEvent]:
+    """Tell the use of the service, of each customer every second day."""
+    customers = np.arange(len(state.active))
+    told = np.flatnonzero(state.active & ((customers + day) % USAGE_EVERY_DAYS == 0))
+    levels = np.round(state.usage[told], 3).tolist()
+    for customer, level in zip(told.tolist(), levels, strict=True):
+        yield SimulatedEvent(customer, "usage", USAGE_CHANNEL, MORNING_MINUTE, {"level": level})
+
+
+def _page_views(
+    state: CustomerState, arrivals: Arrivals, arrived_at: Ints
+) -> Iterator[SimulatedEvent]:
+    """Tell the pages that today's arrivals look at, and how far their open purchase has come."""
+    viewed = state.page[arrivals.customer] >= 0
+    customers, channels = arrivals.customer[viewed], arrivals.channel[viewed]
+    pages, stages = state.page[customers], state.stage[customers]
+    columns = (customers, channels, pages, stages, arrived_at[customers])
+    for customer, channel, page, stage, minute in zip(
+        *(column.tolist() for column in columns), strict=True
+    ):
+        seen = {"page": PAGES[page], "depth": stage}
+        yield SimulatedEvent(customer, "page_view", CHANNELS[channel], minute - 1, seen)
 
 
 def _each(

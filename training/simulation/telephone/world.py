@@ -139,9 +139,9 @@ class TelephoneWorld:
         return self._arrivals
 
     def events(self) -> list[SimulatedEvent]:
-        """See `SimulatedWorld`: complaints, calls, questions, scores and page views."""
+        """See `SimulatedWorld`: complaints, calls, questions, use, scores and page views."""
         arrivals = self._arrivals
-        return self._journeys.events(self.state, arrivals, self.arrived_at)
+        return self._journeys.events(self.state, arrivals, self.arrived_at, self.day)
 
     def sent(self) -> list[dict[str, Any]]:
         """See `SimulatedWorld`: the page that the customer looks at."""

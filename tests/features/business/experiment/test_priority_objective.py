@@ -53,6 +53,9 @@ def test_the_share_of_no_action_is_part_of_the_catalogue(toy_catalog, share, rea
     again = Catalog.model_validate_json(added.model_dump_json())
     assert again.least_no_action == read
     assert again.fingerprint == added.fingerprint != toy_catalog.fingerprint
+    kept = f"; no_action is drawn with a probability of at least {read:g}" if read else ""
+    assert added.objective_in_words == f"The objective is added_value{kept}."
+    assert toy_catalog.objective_in_words == "The objective is acceptance."
 
 
 def test_a_file_may_say_otherwise_than_its_domain(toy_domain, tmp_path):
