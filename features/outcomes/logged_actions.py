@@ -44,11 +44,12 @@ class _ShownDecision(NamedTuple):
         )
 
 
+# Not "WHERE served": SQLite would go through all decisions of the ledger by the index of `served`.
 _SHOWN = Statement(
-    sa.select(*(tables.decisions.c[name] for name in _ShownDecision._fields)).where(
+    sa.select(
         tables.decisions.c.served,
-        tables.decisions.c.decision_id.in_(sa.select(texts_of("ids").c.value)),
-    )
+        *(tables.decisions.c[name] for name in _ShownDecision._fields),
+    ).where(tables.decisions.c.decision_id.in_(sa.select(texts_of("ids").c.value)))
 )
 
 
@@ -78,18 +79,21 @@ class LoggedAction(NamedTuple):
 def read_logged_actions(
     connection: sa.Connection, decision_ids: Iterable[str], layout: str
 ) -> list[LoggedAction]:
-    """Read the actions that served decisions have shown.
+    """Read the actions that served decisions have shown, in the order of the decisions' serials.
 
     A decision that was made with another layout of features is left out: its numbers stand for
     other features.
     """
     kept = list[tuple[_ShownDecision, Mapping[str, Any]]]()
     for ids in in_batches(decision_ids):
-        for values in _SHOWN.rows(connection, {"ids": as_json(ids)}):
+        for served, *values in _SHOWN.rows(connection, {"ids": as_json(ids)}):
+            if not served:
+                continue
             one = _ShownDecision.of(*values)
             record: Mapping[str, Any] = read_windows(one) if one.features is not None else {}
             if record.get("features_layout") == layout:
                 kept.append((one, record))
+    kept.sort(key=lambda pair: pair[0].serial)
     rows = unpacked_float_rows([bytes(one.features) for one, _ in kept])
     found = []
     for (one, record), row in zip(kept, rows, strict=True):

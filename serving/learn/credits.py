@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -23,6 +23,7 @@ from features.outcomes.silence import silent_interval
 
 BATCH = 2_000  # decisions that are read at a time where all are counted again
 Key = tuple[str, str]  # decision_id and action_id
+ReadActions = Callable[[sa.Connection, Iterable[str], str], list[LoggedAction]]
 
 # Times are given as microseconds, so that nothing is converted while the lock is held.
 _WRITE = Statement(
@@ -38,6 +39,24 @@ _COUNT_DECISIONS = Statement(
         tables.decisions.c.decision_id.in_(sa.select(texts_of("ids").c.value))
     )
 )
+
+
+class StepSettings(NamedTuple):
+    """Settings of a learner's steps, by which it learns the same.
+
+    Attributes
+    ----------
+    read
+        Reads logged actions as `read_logged_actions` does, and in its order.
+    most : int
+        Decisions of a step, at most; 0: as many as a server.
+    resumes : bool
+        Each step is kept for a restart. If not, all credits are counted again after one.
+    """
+
+    read: ReadActions = read_logged_actions
+    most: int = 0
+    resumes: bool = True
 
 
 class CreditChange(NamedTuple):
@@ -80,12 +99,13 @@ def read_credit_changes(
     layout: str,
     now: datetime,
     delays: ResponseDelays,
+    read: ReadActions = read_logged_actions,
 ) -> list[CreditChange]:
     """Compute the credits of decisions as of ``now``; return those that differ from the table.
 
     A reported acceptance counts 1, a silence as a part of no acceptance; see `silence_count`.
     """
-    actions = read_logged_actions(connection, decision_ids, layout)
+    actions = read(connection, decision_ids, layout)
     written = read_credits(connection, decision_ids)
     current = current_credits(connection, actions, now, delays)
     changes = []

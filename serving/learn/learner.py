@@ -26,7 +26,7 @@ from features.ledger.ledger import Ledger
 from features.outcomes.delay_epochs import ResponseDelays
 from serving.learn.champion_reader import Champions, ReadChampion, Recounts
 from serving.learn.checkpoints import CheckpointFolder, pack_outcomes
-from serving.learn.credits import DecisionErased
+from serving.learn.credits import DecisionErased, StepSettings
 from serving.learn.set_aside import StepSize, all_set_aside, problem_of
 from serving.learn.steps import (
     AT_ONCE,
@@ -72,6 +72,7 @@ class Learner:
     at_once : int
         Shown decisions, up to which all credits are counted again within a step, and not beside
         the steps; 0: as many as a server.
+    steps : StepSettings
     """
 
     def __init__(
@@ -83,17 +84,18 @@ class Learner:
         read_champion: ReadChampion,
         folder: Path | None = None,
         at_once: int = 0,
+        steps: StepSettings = StepSettings(),  # noqa: B008 (it is immutable)
     ) -> None:
         self.catalog = catalog
         self.ledger = ledger
-        self._params = params.bandit
-        self._updates = BanditUpdates(ledger, domain, params.bandit)
+        self._params, self._steps = params.bandit, steps
+        self._updates = BanditUpdates(ledger, domain, params.bandit, read=steps.read)
         self._champions = Champions(read_champion, self._updates)
         self._store = StateStore(ledger, self._updates, params.bandit, CheckpointFolder(folder))
         self._delays = ResponseDelays(catalog)
         self._publisher = SnapshotPublisher(ledger)
         self._recounts = Recounts(self._updates, self._champions.imported, at_once=at_once)
-        self._size = StepSize(AT_ONCE)
+        self._size = StepSize(steps.most or AT_ONCE)
         self._tried_again = False  # what was set aside, since the start
         self._state: LearnerState | None = self._restored()
 
@@ -135,7 +137,8 @@ class Learner:
 
     def _learn(self, batch: Batch, now: datetime) -> None:
         state, layout, delays = self._current(), self._updates.layout, self._delays
-        changes = self.ledger.read(lambda c: read_changes(c, batch, layout, now, delays))
+        read = self._steps.read
+        changes = self.ledger.read(lambda c: read_changes(c, batch, layout, now, delays, read))
         # The credits of the ledger are those before this step; the changes follow.
         recounted = self._recounts.next_state(state.base, state.bandit, changes.shown_first, delays)
         if recounted is not None:
@@ -264,7 +267,7 @@ class Learner:
             changes = changes or StepChanges()
             outcomes = self._updates.learn(state.bandit, changes.credits)
             following = state.following()
-            payload: bytes | None = pack_outcomes(outcomes)
+            payload = pack_outcomes(outcomes) if self._steps.resumes else None
             # Before the step, so that there is no moment at which the state can not be restored.
             if state.is_new and (self._store.write_checkpoint(following) or not state.is_old):
                 following, payload = replace(following, is_new=False, is_old=False), None

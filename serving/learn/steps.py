@@ -21,9 +21,11 @@ from features.ledger.statements import (
     texts_of,
 )
 from features.outcomes.delay_epochs import ResponseDelays
+from features.outcomes.logged_actions import read_logged_actions
 from serving.learn.credits import (
     CreditChange,
     Key,
+    ReadActions,
     credit_rows,
     read_credit_changes,
     write_credits,
@@ -111,10 +113,16 @@ class StepChanges(NamedTuple):
 
 
 def read_changes(
-    connection: sa.Connection, batch: Batch, layout: str, now: datetime, delays: ResponseDelays
+    connection: sa.Connection,
+    batch: Batch,
+    layout: str,
+    now: datetime,
+    delays: ResponseDelays,
+    read_actions: ReadActions = read_logged_actions,
 ) -> StepChanges:
     """Compute the credits of a batch."""
-    credits = read_credit_changes(connection, batch.decision_ids, layout, now, delays)
+    ids = batch.decision_ids
+    credits = read_credit_changes(connection, ids, layout, now, delays, read_actions)
     read = {change.action.shown.key for change in credits}
     stopped = [key for key in batch.due if key not in read]
     # Only the learner publishes, so the next snapshot is the first with these credits.

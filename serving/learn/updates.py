@@ -21,6 +21,7 @@ from serving.learn.credits import (
     BATCH,
     CreditChange,
     Key,
+    ReadActions,
     WrittenCredit,
     count_shown_decisions,
     credited_decisions,
@@ -75,11 +76,15 @@ class BanditUpdates:
     """
 
     def __init__(
-        self, ledger: Ledger, domain: Domain, params: BanditParams, as_of: AsOf | None = None
+        self,
+        ledger: Ledger,
+        domain: Domain,
+        params: BanditParams,
+        as_of: AsOf | None = None,
+        read: ReadActions = read_logged_actions,
     ) -> None:
-        self._as_of = as_of
-        self._before = None if as_of is None else as_of.at
-        self._ledger = ledger
+        self._as_of, self._before = as_of, None if as_of is None else as_of.at
+        self._ledger, self._read = ledger, read
         self._domain = domain
         self._params = params
         self._input = ModelInput(domain)
@@ -227,7 +232,7 @@ class BanditUpdates:
 
     def _logged(self, decision_ids: Sequence[str]) -> list[LoggedAction]:
         return self._ledger.read(
-            lambda connection: read_logged_actions(connection, decision_ids, self.layout)
+            lambda connection: self._read(connection, decision_ids, self.layout)
         )
 
     def _all_credited(self) -> Iterator[list[tuple[LoggedAction, Credit]]]:
@@ -249,7 +254,7 @@ class BanditUpdates:
         """The shown actions of some decisions that have a credit, each with it."""
 
         def read(connection: sa.Connection) -> list[tuple[LoggedAction, Credit]]:
-            actions = read_logged_actions(connection, decision_ids, self.layout)
+            actions = self._read(connection, decision_ids, self.layout)
             if self._as_of is not None:
                 at, delays = self._as_of
                 then = current_credits(connection, actions, at, delays, received_before=at)

@@ -30,8 +30,10 @@ from serving.contract.lift import LiftRequest, LiftView
 from serving.decide.decision_setup import DecisionSetup
 from serving.decide.engine import Engine
 from serving.effects.effect_learner import EffectLearner
+from serving.learn.credits import StepSettings
 from serving.learn.learner import ALWAYS_AT_ONCE, Learner
 from serving.models.watcher import ModelWatcher
+from serving.simulation.remembered_actions import RememberedActions
 from serving.simulation.told_events import EventTeller, KnownCustomers
 from training.params import load_params
 from training.simulation.business import SimulatedBusiness, SimulatedWorld
@@ -39,7 +41,7 @@ from training.simulation.business import SimulatedBusiness, SimulatedWorld
 BEGIN = datetime(2026, 1, 5, tzinfo=UTC)  # midnight before the first day, a Monday
 DOMAINS = GROCERY.parent
 EVERYBODY = 1 - 2.0**-53  # the largest number below 1: nothing is left for the other arms
-SUMMED_AT_ONCE = 5_000  # decisions: nobody waits for the lock
+LEARNED_AT_ONCE = SUMMED_AT_ONCE = 5_000  # decisions: nobody waits for the lock
 
 
 class NoRegistry:
@@ -171,6 +173,11 @@ def _load(
     return ledger.read(lambda connection: attributes_of_each(connection, names))
 
 
+def _step_settings() -> StepSettings:
+    """Return those with which a learner is fastest that nobody waits for or starts again."""
+    return StepSettings(RememberedActions(), LEARNED_AT_ONCE, resumes=False)
+
+
 def _without_remaining_value(domain: Domain) -> Domain:
     objective = domain.objective.model_copy(update={"remaining_value": RemainingValue()})
     return domain.model_copy(update={"objective": objective})
@@ -196,7 +203,11 @@ def _opened(
         catalog,
         ledger,
         Engine(decides_by, model_input, known, ledger, setup),
-        Learner(ledger, domain, catalog, params, lambda: None, at_once=ALWAYS_AT_ONCE),
+        Learner(
+            *(ledger, domain, catalog, params, lambda: None),
+            at_once=ALWAYS_AT_ONCE,
+            steps=_step_settings(),
+        ),
         EffectLearner(
             ledger, domain, catalog, params.effects, lambda _, names: known.of_each(names)
         ),

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import numpy as np
 import pytest
 
+from features.business.catalog import NO_ACTION
 from features.ledger import tables
-from features.outcomes.logged_actions import read_logged_actions
+from features.outcomes.logged_actions import _SHOWN, read_logged_actions
 from tests.serving.fakes import EXPECTED, PLUS, FakeModels, changed, decide, engine_of, rows
 
 
@@ -35,6 +38,25 @@ def test_a_decision_of_another_layout_or_not_served_is_left_out(engine, ledger, 
     layout = engine.model_input.fingerprint
     assert ledger.read(lambda c: read_logged_actions(c, ["d2"], layout)) == []
     assert ledger.read(lambda c: read_logged_actions(c, ["d1"], "another")) == []
+
+
+def test_decisions_are_read_by_their_ids_and_come_in_the_order_of_their_serials(
+    engine, ledger, now
+):
+    """The index of `served` would lead SQLite through all decisions of the ledger, at each step."""
+    names = [f"d{number}" for number in range(9, 0, -1)]
+    made = [
+        decide(engine, now + timedelta(days=30 * month), decision_id=name)
+        for month, name in enumerate(names)
+    ]
+    shown = [one.decision_id for one in made if one.actions[0].action_id != NO_ACTION]
+    layout = engine.model_input.fingerprint
+    found = ledger.read(lambda c: read_logged_actions(c, sorted(names), layout))
+    assert [one.shown.decision_id for one in found] == shown and len(shown) > 1
+    if ledger.engine.dialect.name == "sqlite":
+        text = f"EXPLAIN QUERY PLAN {_SHOWN.clause.compile(ledger.engine)}".replace("?", "'[]'")
+        plan = ledger.read(lambda c: c.exec_driver_sql(text).fetchall())
+        assert "(decision_id=?)" in plan[0][3]
 
 
 def test_an_imported_decision_is_left_out(engine, ledger, now):
