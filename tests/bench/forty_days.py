@@ -5,7 +5,8 @@
 The engine, the ledger and the learner are the real ones; only the clock and the customers are
 simulated. Outcomes come late, attribution windows take 1 to 14 days. The learner steps and
 publishes a snapshot at each second at which an outcome was told or a decision was shown, and the
-maintenance thins the snapshots. In the end every decision is explained and replayed with the
+maintenance thins the snapshots. After ten days a made-up effect model is published, another one
+each five days; none is kept in the end. Then every decision is explained and replayed with the
 catalogue of then, and the size of the ledger is divided by the decisions.
 """
 
@@ -50,7 +51,9 @@ from serving.decide.engine import Engine
 from serving.decide.outcomes import record_outcome
 from serving.learn.learner import Learner
 from serving.models.watcher import ModelWatcher
+from tests.serving.fake_registry import an_effect_model, publish_effect_model
 from training.arrays import Floats
+from training.bandit.encoder import Encoder
 from training.params import load_params
 
 DAYS = 40.0
@@ -154,6 +157,7 @@ class FortyDays:
     Attributes
     ----------
     published : number of snapshots
+    effect_models : number of published ones
     """
 
     path: Path
@@ -165,6 +169,7 @@ class FortyDays:
     rng: np.random.Generator
     published: int = 0
     steps: int = 0
+    effect_models: int = 0
     waiting: list[Told] = field(default_factory=list)
 
     @classmethod
@@ -193,13 +198,26 @@ class FortyDays:
         people = max(decisions // 16, 4)
         for offset_s in offsets.tolist():
             now = BEGIN + timedelta(seconds=offset_s)
+            self._add_effects(now)
             self._tell(now)
             decision = self._decide(f"c{self.rng.integers(people)}", now)
             self._react(decision, now)
             self._learn(now + timedelta(seconds=1))
         self._tell(BEGIN + timedelta(days=DAYS))
         self._checkpoint()
+        self.engine.ledger.write_now(lambda c: c.execute(tables.effect_models.delete()))
         self.engine.ledger.close()
+
+    def _add_effects(self, now: datetime) -> None:
+        """Publish a made-up effect model where the next one is due."""
+        if now < BEGIN + timedelta(days=5 * (self.effect_models + 2)):
+            return
+        self.effect_models += 1
+        wide = np.array([EVENTS_BEFORE + 0.0])
+        encoder = Encoder(("events_n",), self.domain.channels, wide, wide)
+        actions = self.engine.setup.compiled.actions
+        model = an_effect_model(actions[: self.effect_models * 3], encoder)
+        publish_effect_model(self.engine.ledger, now, self.effect_models, model)
 
     def _decide(self, customer_id: str, now: datetime) -> Decision:
         is_new = customer_id not in self.customers.states

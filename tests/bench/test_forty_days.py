@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
+
 import pytest
 
+from features.business.decided_actions import FORMAT, WITH_EFFECTS
 from features.ledger import tables
 from features.ledger.ledger import Ledger
 from tests.bench.forty_days import FortyDays, audit, columns_of
@@ -19,6 +23,9 @@ def lived(tmp_path_factory):
 def test_every_decision_of_forty_days_is_explained_and_replayed(lived):
     assert audit(lived) == (40, 40, 40)
     assert lived.published >= 40
+    with closing(sqlite3.connect(lived.path)) as connection:
+        packed = [row[0][0] for row in connection.execute("SELECT believed FROM decisions")]
+    assert lived.effect_models == 6 and set(packed) == {FORMAT, WITH_EFFECTS}
 
 
 def test_every_decision_is_so_too_when_no_snapshot_is_kept(lived):

@@ -85,9 +85,11 @@ def a_bandit(
     return bandit(encoder, told, PLAIN.model_copy(update={"min_probability": 0.05}))
 
 
-def an_effect_model(actions: Sequence[str] = ("discount", "talk_plus")) -> EffectModel:
+def an_effect_model(
+    actions: Sequence[str] = ("discount", "talk_plus"), encoder: Encoder | None = None
+) -> EffectModel:
     """Adds to purchases by age, and to leaving; each action differs from the others."""
-    encoder = Encoder(("age_years",), ("app", "phone"), np.zeros(1), np.ones(1))
+    encoder = encoder or Encoder(("age_years",), ("app", "phone"), np.zeros(1), np.ones(1))
     rng, width, n = np.random.default_rng(5), encoder.width, len(actions)
     numbers = rng.normal(size=(2, n, width)) / 10
     spread = np.stack([np.eye(width)] * n) / 100
@@ -104,9 +106,11 @@ def an_effect_model(actions: Sequence[str] = ("discount", "talk_plus")) -> Effec
     )
 
 
-def publish_effect_model(ledger: Ledger, now: datetime, number: int) -> None:
+def publish_effect_model(
+    ledger: Ledger, now: datetime, number: int, model: EffectModel | None = None
+) -> None:
     """Write an effect model into the ledger, as a learner does."""
-    payload = an_effect_model().to_bytes()
+    payload = (model or an_effect_model()).to_bytes()
     row = {"number": number, "published_at": now, "labels": 1, "payload": payload, "note": "{}"}
     ledger.write_now(lambda c: c.execute(tables.effect_models.insert().values(row)))
 
