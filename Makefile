@@ -135,6 +135,9 @@ bench-made-up: $(DONE)  ## Play the bandit on sets made up to show its weaknesse
 bench-hillstrom: $(DONE)  ## Compare a learned policy with the best fixed arm on 20 splits of Hillstrom.
 	$(BIN)/python -m tests.bench.hillstrom
 
+bench-uplift: $(DONE)  ## Rank customers by what an e-mail adds, on 20 splits of Hillstrom (2 minutes).
+	$(BIN)/python -m tests.bench.uplift
+
 SIMULATE := $(BIN)/nba simulate --world both --days 90 --seeds 5 --first-seed 30001 --policies \
 	served,leaving_off,nobody,random,fixed,rules,oracle,informed
 
@@ -164,4 +167,4 @@ clean:  ## Delete data, models and .venv.
 	rm -rf $(VENV) .nba mlruns/mlflow.db mlruns/artifacts
 
 .PHONY: help install serve test test-fast lint format mlflow bento clean
-.PHONY: bench bench-arms bench-bandit bench-caps bench-ceiling bench-decide bench-delay bench-eligibility bench-evaluate bench-events bench-forty-days bench-fuzz bench-guarantees bench-guardrails bench-hillstrom bench-history bench-imported bench-journeys bench-kill bench-learner bench-learner-kill bench-learning bench-lift bench-made-up bench-off-policy bench-parity bench-replay bench-rivals bench-served bench-simulate-http bench-simulate bench-slots bench-worlds
+.PHONY: bench bench-arms bench-bandit bench-caps bench-ceiling bench-decide bench-delay bench-eligibility bench-evaluate bench-events bench-forty-days bench-fuzz bench-guarantees bench-guardrails bench-hillstrom bench-history bench-imported bench-journeys bench-kill bench-learner bench-learner-kill bench-learning bench-lift bench-made-up bench-off-policy bench-parity bench-replay bench-rivals bench-served bench-simulate-http bench-simulate bench-slots bench-uplift bench-worlds

@@ -19,7 +19,10 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 # evaluates the models that it made.
 OTHERS = ROOT / "notebooks" / "02_two_other_businesses.ipynb"
 # What a notebook reads that others published; without it, it is skipped.
-READS = {"03_policy_and_off_policy_evaluation": "hillstrom.csv.gz"}
+READS = {
+    "03_policy_and_off_policy_evaluation": "hillstrom.csv.gz",
+    "05_what_does_it_cause": "hillstrom.csv.gz",
+}
 
 
 def executed(notebook: NotebookNode, env: Mapping[str, str]) -> list[NotebookNode]:

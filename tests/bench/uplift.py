@@ -147,7 +147,9 @@ def print_profit(splits: pd.DataFrame) -> None:
         table.add_column(column)
     table.add_column(">= best fixed - 1 error")
     for name in ("spend", "visits"):
-        figures = {c.removeprefix(f"{name} "): v for c, v in mean.items() if str(c).startswith(name)}
+        figures = {
+            c.removeprefix(f"{name} "): v for c, v in mean.items() if str(c).startswith(name)
+        }
         more = figures["policy"] - figures["best fixed"]
         table.add_row(
             name,
