@@ -148,7 +148,7 @@ def print_profit(splits: pd.DataFrame) -> None:
     table.add_column(">= best fixed - 1 error")
     for name in ("spend", "visits"):
         figures = {
-            c.removeprefix(f"{name} "): v for c, v in mean.items() if str(c).startswith(name)
+            str(c).removeprefix(f"{name} "): v for c, v in mean.items() if str(c).startswith(name)
         }
         more = figures["policy"] - figures["best fixed"]
         table.add_row(
