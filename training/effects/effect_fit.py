@@ -253,7 +253,7 @@ def _known(some: LabelledDecisions, actions: tuple[str, ...]) -> LabelledDecisio
 
 
 def _is_ripe(some: LabelledDecisions) -> Bools:
-    """Whether each decision is so old that purchases may have followed, shape (n,)."""
+    """Mark the decisions that are so old that purchases may have followed, shape (n,)."""
     found: Bools = some.age_days >= LEAST_AGE_DAYS
     return found
 
