@@ -13,7 +13,7 @@ from training.simulation.business import (
     Arrivals,
     SimulatedEvent,
 )
-from training.simulation.telephone.actions import CHANNELS
+from training.simulation.telephone.actions import CHANNELS, NEEDS
 from training.simulation.telephone.customer_state import PAGES, CustomerState
 
 USAGE_CHANNEL = "network"  # no customer can be reached on it
@@ -70,15 +70,17 @@ def _usage(state: CustomerState, day: int) -> Iterator[SimulatedEvent]:
 def _page_views(
     state: CustomerState, arrivals: Arrivals, arrived_at: Ints
 ) -> Iterator[SimulatedEvent]:
-    """Tell the pages that today's arrivals look at, and how far their open purchase has come."""
+    """Tell the pages that today's arrivals look at, and the stage of an open purchase."""
     viewed = state.page[arrivals.customer] >= 0
     customers, channels = arrivals.customer[viewed], arrivals.channel[viewed]
-    pages, stages = state.page[customers], state.stage[customers]
-    columns = (customers, channels, pages, stages, arrived_at[customers])
-    for customer, channel, page, stage, minute in zip(
+    pages, needs, stages = state.page[customers], state.need[customers], state.stage[customers]
+    columns = (customers, channels, pages, needs, stages, arrived_at[customers])
+    for customer, channel, page, need, stage, minute in zip(
         *(column.tolist() for column in columns), strict=True
     ):
-        seen = {"page": PAGES[page], "depth": stage}
+        seen: dict[str, str | int] = {"page": PAGES[page]}
+        if stage:
+            seen[f"depth_{NEEDS[need]}"] = stage
         yield SimulatedEvent(customer, "page_view", CHANNELS[channel], minute - 1, seen)
 
 

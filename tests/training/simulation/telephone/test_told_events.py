@@ -11,9 +11,12 @@ from training.simulation.baselines import RandomPolicy
 from training.simulation.business import LEAVING_MINUTE, MORNING_MINUTE
 from training.simulation.businesses import TELEPHONE
 from training.simulation.rollout import run_policy
+from training.simulation.telephone.actions import NEEDS
 from training.simulation.telephone.customer_state import STAGES
 from training.simulation.telephone.told_events import leaving_events
 from training.simulation.telephone.world import TelephoneWorld
+
+DEPTHS = ("depth_data", "depth_device", "depth_fun", "depth_family")
 
 
 def test_calls_scores_and_questions_are_those_of_the_state():
@@ -57,22 +60,26 @@ def test_the_use_of_each_active_customer_is_told_every_second_morning():
     assert told == [(day, *one) for day in range(3) for one in (odd if day == 1 else even)]
 
 
-def test_a_page_view_tells_the_stage_of_the_purchase_at_the_visit():
+def test_a_page_view_tells_what_is_bought_and_how_far_the_purchase_has_come():
     world, seen = TelephoneWorld(900, 5, 12), set()
     for _ in range(12):
         arrivals = world.begin_day()
+        stage, need = world.state.stage, world.state.need
         views = [event for event in world.events() if event.type == "page_view"]
-        stages = world.state.stage.copy()
-        assert all(one.properties["depth"] == stages[one.customer] for one in views)
-        seen |= {one.properties["depth"] for one in views}
+        for view in views:
+            depths = {name: view.properties[name] for name in view.properties if name != "page"}
+            one = view.customer
+            assert depths == ({f"depth_{NEEDS[need[one]]}": stage[one]} if stage[one] else {})
+            seen |= {*depths.items()}
         world.act(np.zeros(len(arrivals.customer), dtype=np.int64))
         world.end_day()
-    assert seen == set(range(STAGES + 1))
+    assert seen == {(name, stage) for name in DEPTHS for stage in range(1, STAGES + 1)}
 
 
-def test_the_domain_file_allows_each_stage_of_a_purchase():
-    depth = load_domain(GROCERY.parent / "world.yaml").events["page_view"].properties["depth"]
-    assert (depth.min, depth.max) == (0, STAGES)
+def test_the_domain_file_allows_each_stage_of_each_purchase():
+    known = load_domain(GROCERY.parent / "world.yaml").events["page_view"].properties
+    assert [*known] == ["page", *DEPTHS]
+    assert all((known[name].min, known[name].max) == (0, STAGES) for name in DEPTHS)
 
 
 class Asking:
