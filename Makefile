@@ -132,6 +132,9 @@ bench-delay: $(DONE)  ## Play actions with windows of 3, 14 and 30 days, only ac
 bench-made-up: $(DONE)  ## Play the bandit on sets made up to show its weaknesses (10 minutes).
 	$(BIN)/python -m tests.bench.made_up
 
+bench-added-value: $(DONE)  ## Play sure things, persuadables and sleeping dogs, 3 worlds (20 minutes).
+	$(BIN)/python -m tests.bench.added_value
+
 bench-hillstrom: $(DONE)  ## Compare a learned policy with the best fixed arm on 20 splits of Hillstrom.
 	$(BIN)/python -m tests.bench.hillstrom
 
@@ -167,4 +170,4 @@ clean:  ## Delete data, models and .venv.
 	rm -rf $(VENV) .nba mlruns/mlflow.db mlruns/artifacts
 
 .PHONY: help install serve test test-fast lint format mlflow bento clean
-.PHONY: bench bench-arms bench-bandit bench-caps bench-ceiling bench-decide bench-delay bench-eligibility bench-evaluate bench-events bench-forty-days bench-fuzz bench-guarantees bench-guardrails bench-hillstrom bench-history bench-imported bench-journeys bench-kill bench-learner bench-learner-kill bench-learning bench-lift bench-made-up bench-off-policy bench-parity bench-replay bench-rivals bench-served bench-simulate-http bench-simulate bench-slots bench-uplift bench-worlds
+.PHONY: bench bench-arms bench-bandit bench-caps bench-ceiling bench-decide bench-delay bench-eligibility bench-evaluate bench-events bench-forty-days bench-fuzz bench-guarantees bench-guardrails bench-hillstrom bench-history bench-imported bench-journeys bench-kill bench-learner bench-learner-kill bench-learning bench-lift bench-made-up bench-off-policy bench-parity bench-replay bench-rivals bench-served bench-simulate-http bench-simulate bench-slots bench-uplift bench-worlds bench-added-value
