@@ -40,6 +40,7 @@ def fit_from_ledger(
         features=model_input.names,
         channels=tuple(domain.channels),
         horizon_days=rules.horizon_days,
+        tells_leaving=model_input.leaving.event is not None,
     )
 
     def read(every: int) -> Iterator[LabelledDecisions]:

@@ -12,9 +12,13 @@ from features.value_labels.later_features import POSITION
 from serving.effects import fitting, looks
 from serving.effects.effect_learner import PAUSE, EffectLearner
 from serving.effects.published import newest_effects, newest_published
+from serving.models.watcher import ModelWatcher
 from tests.conftest import NOW
-from tests.serving.effects.grumpy import CUSTOMERS, Grumpy
+from tests.serving.effects.grumpy import CUSTOMERS, MARGIN, Grumpy
 from tests.serving.effects.made import made_model, published
+from tests.serving.fake_registry import PARAMS as DEFAULTS
+from tests.serving.fake_registry import FakeRegistry
+from tests.serving.fakes import PLUS, decide, engine_of
 from training.params import EffectParams
 
 DAY = timedelta(days=1)
@@ -24,6 +28,11 @@ PARAMS = EffectParams(at_least=5, growth=1.2)
 @pytest.fixture
 def catalog(toy_catalog):
     return toy_catalog.with_parts(objective="added_value")
+
+
+@pytest.fixture
+def grumpy(ledger, toy_domain, toy_catalog):
+    return Grumpy(ledger, toy_domain, toy_catalog)
 
 
 @pytest.fixture
@@ -122,16 +131,41 @@ def test_where_the_objective_is_acceptance_nobody_is_looked_at(watched, toy_cata
     assert watched.asked == []
 
 
+# Decided by ------------------------------------------------------------------------------------
+
+
+def test_what_was_learned_is_published_loaded_and_decided_by(grumpy, tmp_path):
+    """Everybody without a discount orders, nobody with one does, so a discount is worth less."""
+    registry = FakeRegistry(tmp_path)
+    watcher = ModelWatcher(registry, grumpy.ledger, grumpy.domain, grumpy.catalog, DEFAULTS)
+    watcher.refresh()
+    people = {"c1": PLUS}
+    engine = engine_of(grumpy.catalog, grumpy.domain, grumpy.ledger, people, watcher.current)
+
+    def discount(name):
+        answer = decide(engine, NOW + 5 * DAY, decision_id=name, explain=True)
+        told = {one.action_id: one for one in answer.explanation.candidates}
+        return told["discount"], answer.models["effects"]
+
+    before, version = discount("before")
+    assert version is None and before.added_value == pytest.approx(0.2 * 5.0)
+    learner = grumpy.learner()
+    learner.look_at_all(NOW + 5 * DAY)
+    assert learner.publish(learner.fit(NOW + 5 * DAY), NOW + 5 * DAY)
+    assert watcher.refresh_snapshot()
+    engine.setup = engine.setup.with_models(watcher.current)
+    after, version = discount("after")
+    assert version == "1" and after.acceptance == before.acceptance
+    assert after.added_value == pytest.approx(before.added_value - MARGIN, abs=0.1 * MARGIN)
+    change = after.added_value - before.added_value
+    assert after.priority - before.priority == pytest.approx(change)
+
+
 # Killed at any moment --------------------------------------------------------------------------
 
 
 class Killed(Exception):
     """The process ends."""
-
-
-@pytest.fixture
-def grumpy(ledger, toy_domain, toy_catalog):
-    return Grumpy(ledger, toy_domain, toy_catalog)
 
 
 def ends_with(grumpy):
