@@ -187,7 +187,7 @@ class ImportedLog:
 
     def _inputs(self, setup: DecisionSetup, row: Any, known: CustomerFeatures) -> DecisionInputs:
         domain, at = self._sources.domain, row.decided_at
-        features = feature_row(self._input, known, at)
+        features, left = feature_row(self._input, known, at), left_at(self._input, known)
         consents = self._sources.ledger.read(
             lambda c: consents_on(c, domain, setup, row.customer_id, row.channel, before=at)
         )
@@ -204,8 +204,8 @@ class ImportedLog:
             consents=consents,
             versions=setup.versions,
             degraded=(),
-            left_at=left_at(self._input, known),
-            remaining_value=setup.remaining_value(features, known.attributes),
+            left_at=left,
+            remaining_value=setup.remaining_value(features, known.attributes, left),
         )
 
     def _evaluated(self, setup: DecisionSetup, inputs: DecisionInputs) -> Probabilities:

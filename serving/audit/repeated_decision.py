@@ -77,7 +77,8 @@ def inputs_from_record(
         The one that shall decide; its objective says whether the remaining value counts.
     """
     features = np.frombuffer(row.features)
-    remaining = setup.remaining_value(features)
+    left = datetime.fromisoformat(at) if (at := record.get("left_at")) else None
+    remaining = setup.remaining_value(features, left_at=left)
     sent = record["request"] | ({"explain": True} if explain else {})
     return DecisionInputs(
         decision_id=row.decision_id,
@@ -93,7 +94,7 @@ def inputs_from_record(
         versions=answer["models"],
         degraded=answer["degraded"],
         features_problem=record.get("features_problem", ""),
-        left_at=datetime.fromisoformat(left) if (left := record.get("left_at")) else None,
+        left_at=left,
         looks=tuple(record.get("looks", ())),
         arm=answer["arm"],
         stops=stops_from_json(record.get("stops", {})),

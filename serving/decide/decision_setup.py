@@ -90,9 +90,14 @@ class DecisionSetup:
         return found if self.compiled.remaining is None else {**found, EFFECTS: effects}
 
     def remaining_value(
-        self, row: Floats, attributes: Mapping[str, str | float] | None = None
+        self,
+        row: Floats,
+        attributes: Mapping[str, str | float] | None = None,
+        left_at: datetime | None = None,
     ) -> float | None:
         """Read what the customer would take along by leaving; None: the objective is acceptance.
+
+        Who has left cannot leave again, and takes nothing along.
 
         Parameters
         ----------
@@ -103,6 +108,8 @@ class DecisionSetup:
         rule = self.compiled.remaining
         if rule is None:
             return None
+        if left_at is not None:
+            return 0.0
         if attributes is None:
             at = self._remaining_at
             attributes = {} if at is None else {rule.attribute or "": float(row[at])}

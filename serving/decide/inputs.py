@@ -109,6 +109,7 @@ class InputReader:
         customer_id, subject = whose
         found, problem = read_features(self.features, customer_id)
         known, row = is_known(self.model_input, found), feature_row(self.model_input, found, now)
+        left, attributes = left_at(self.model_input, found), found.attributes if found else {}
         return DecisionInputs(
             decision_id=decision_id,
             seed=draw_seed(secret or self._secret, decision_id),
@@ -124,11 +125,11 @@ class InputReader:
             degraded=missing(setup.models, row, known, problem),
             features_problem=problem,
             version=version,
-            left_at=left_at(self.model_input, found),
+            left_at=left,
             looks=_looks(setup, request),
             arm=arm_of(customer_id, setup.compiled.catalog.arms),
             stops=setup.stops,
-            remaining_value=setup.remaining_value(row, found.attributes if found else {}),
+            remaining_value=setup.remaining_value(row, attributes, left),
         )
 
     def check(self, request: DecideRequest) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from features.business.experiment.objective import Objective
 from features.journeys.model_input import ModelInput
 from serving.catalog.compiled_catalog import CompiledCatalog
 from serving.decide.decision_setup import DecisionSetup
@@ -54,3 +55,21 @@ def test_open_problems_of_the_features_are_facts_of_the_contact_policy(setup, no
     facts = setup.facts("c1", "app", now, row, {"marketing": True}, [], None, "", now)
     assert (facts.problems, facts.account_problems, facts.left_at) == (2.0, 0.0, now)
     assert facts.consents == {"marketing": True}
+
+
+def test_the_remaining_value_is_read_where_it_counts(setup, toy_domain, toy_catalog, now):
+    names = setup.model_input.names
+    row = np.where(np.array(names) == "age_years", 41.0, np.nan)
+    rule = {"remaining_value": {"attribute": "age_years", "times": 2, "otherwise": 5}}
+    domain = toy_domain.model_copy(update={"objective": Objective.model_validate(rule)})
+
+    def of(catalog):
+        compiled = CompiledCatalog(catalog, domain, setup.model_input)
+        return DecisionSetup(compiled, setup.models, setup.model_input)
+
+    assert of(toy_catalog).remaining_value(row) is None  # the objective is acceptance
+    added = of(changed(toy_catalog, objective="added_value"))
+    assert added.remaining_value(row) == 82.0
+    assert added.remaining_value(row, {"age_years": "30"}) == 60.0
+    assert added.remaining_value(row, {}) == 5.0
+    assert added.remaining_value(row, left_at=now) == 0.0  # nobody leaves twice
