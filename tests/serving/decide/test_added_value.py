@@ -11,6 +11,7 @@ from features.business.decided_actions import Beliefs
 from features.business.experiment.objective import Objective
 from serving.audit.repeated_decision import repeat_decision
 from serving.decide.beliefs import mixed_beliefs
+from serving.policies.arms import arm_of
 from serving.policies.priority_text import NOT_LEARNED
 from tests.serving.fakes import (
     EXPECTED,
@@ -101,6 +102,27 @@ def test_no_action_keeps_its_share_which_is_logged(engine, ledger, now):
     assert sum(chances.values()) == pytest.approx(1.0)
     [row] = rows(ledger)
     assert Beliefs.from_bytes(row.believed).probability[-1] == chances["no_action"]
+
+
+@pytest.mark.parametrize(
+    ("arm", "chances"),
+    [
+        ("random", {"call_back": 1 / 3, "discount": 1 / 3, "no_action": 1 / 3}),
+        ("nobody", {"call_back": 0.75, "no_action": 0.25}),
+    ],
+)
+def test_each_arm_keeps_the_share_but_random_which_draws_evenly(
+    domain, catalog, ledger, now, arm, chances
+):
+    arms, service = {"random": 0.4, "nobody": 0.4}, {"service": {"kind": "service"}}
+    other = changed(catalog, arms=arms, groups=service, no_action_share=0.25)
+    models = FakeModels(EXPECTED, gamma=1e9, effects=EFFECTS)
+    engine = engine_of(other, domain, ledger, {}, models)
+    who = next(f"c{n}" for n in range(99) if arm_of(f"c{n}", other.arms) == arm)
+    decision = decide(engine, now, customer_id=who, explain=True)
+    told = {one.action_id: one.probability for one in decision.explanation.candidates}
+    assert decision.arm == arm
+    assert told == pytest.approx(chances, abs=1e-6)
 
 
 def test_no_action_says_what_it_saves(engine, now):
