@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,13 @@ Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 Indices = NDArray[np.intp]
 
-TINY_SHARE = 1e-9  # of the largest eigenvalue: a smaller one is a rounding error
+TINY_SHARE = 1e-9  # of the largest eigenvalue or sum of squares: a smaller one is rounding error
+LEAST_TOLD = 20  # outcomes of an action, from which it has a direction
+MOST_DIRECTIONS = 30  # so many actions have one; directions of many actions are alike
+THRESHOLD = 2.0  # standard errors: a covariance below it is as large by chance in 1 of 20 columns
+# Principal axes beside the directions. On the simulated telephone company, 0 are better after
+# 10,000 outcomes and worse before; 72 drown the directions.
+COMPONENTS = 10
 
 
 def pack(note: Mapping[str, Any], **arrays: NDArray[Any]) -> bytes:
@@ -106,6 +112,84 @@ def principal_components(z: Floats, n: int) -> tuple[Floats, float]:
         axes = orthonormal.T
     signs = np.sign(axes[np.arange(n), np.abs(axes).argmax(axis=1)])
     return axes * signs[:, None], float(values[::-1][:n].sum())
+
+
+class ToldRewards(NamedTuple):
+    """Rewards of the actions that were chosen, one on each of n rows.
+
+    Attributes
+    ----------
+    actions : shape (n,)
+        Numbers or names.
+    rewards : shape (n,)
+    counts : shape (n,)
+        Outcomes that each counts as; 0: it is not known yet; -1: an equal outcome is retracted.
+    """
+
+    actions: NDArray[Any]
+    rewards: Floats
+    counts: Floats
+
+
+def marginal_directions(z: Floats, told: ToldRewards, most: int) -> Floats:
+    """Directions along which the rewards of actions rise, shape (n_directions, n_columns).
+
+    There is one for each action with `LEAST_TOLD` outcomes and rewards that differ; for ``most``
+    of them, those with the most outcomes. Each column is tested alone: t is the sum of the products
+    of its values and the action's rewards, both less their means, over the root of the sum of these
+    products' squares. The weight of the column is t, moved by `THRESHOLD` towards 0; where no
+    column is left, it is t. So columns that tell nothing drop out, however many there are.
+
+    References
+    ----------
+    Fan & Lv (2008), "Sure Independence Screening for Ultrahigh Dimensional Feature Space"; Bair et
+    al. (2006), "Prediction by Supervised Principal Components". Without the threshold it is about
+    the first component of partial least squares (Wold 1975).
+    """
+    _, which = np.unique(told.actions, return_inverse=True)
+    outcomes = np.bincount(which, weights=told.counts)
+    found = list[Floats]()
+    for action in np.argsort(-outcomes, kind="stable"):
+        if outcomes[action] < LEAST_TOLD or len(found) == most:
+            break
+        mine = np.flatnonzero((which == action) & (told.counts != 0))
+        rewards, counts = told.rewards[mine], told.counts[mine]
+        rewards = rewards - counts @ rewards / counts.sum()
+        if counts @ rewards**2 > TINY_SHARE * (counts @ told.rewards[mine] ** 2):
+            t = _t_statistics(z[mine], rewards, counts)
+            left = np.sign(t) * np.maximum(np.abs(t) - THRESHOLD, 0.0)
+            found.append(left if left.any() else t)
+    return np.array(found).reshape(-1, z.shape[1])
+
+
+def _t_statistics(z: Floats, rewards: Floats, counts: Floats) -> Floats:
+    """Statistic t of each column, see `marginal_directions`; ``z`` is overwritten.
+
+    Products are counted as often as outcomes, so that a retraction takes one out.
+    """
+    z -= counts @ z / counts.sum()
+    sums = (counts * rewards) @ z
+    squares = (counts * rewards**2) @ np.square(z, out=z)
+    t: Floats = sums / np.sqrt(np.where(squares > TINY_SHARE, squares, np.inf))
+    return t
+
+
+def chosen_axes(z: Floats, n: int, told: ToldRewards | None) -> tuple[Floats, float]:
+    """At most n axes that replace the columns of standardised rows, and the variance along them.
+
+    These are the first n principal axes, as long as no action has a direction. After that they are
+    the `marginal_directions` and at most `COMPONENTS` principal axes, all of such a length that the
+    variance of the rows along each is 1: what varies most is not what tells who accepts.
+    """
+    most = min(n, MOST_DIRECTIONS)
+    directions = np.empty((0, 0)) if told is None else marginal_directions(z, told, most)
+    if not len(directions):
+        return principal_components(z, n)
+    components, _ = principal_components(z, min(COMPONENTS, n - len(directions)))
+    axes = np.concatenate([directions, components])
+    deviations = (z @ axes.T).std(axis=0)
+    # Of few rows, the last principal axes are random ones, along which the rows do not vary.
+    return axes / np.where(deviations > TINY_SHARE, deviations, 1.0)[:, None], float(len(axes))
 
 
 def orthogonal_directions(n: int, inputs: int, rng: np.random.Generator) -> Floats:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any, NamedTuple
 
+import numpy as np
 import sqlalchemy as sa
 
 from features.ledger import tables
+from features.ledger.ledger import Ledger
 from features.ledger.statements import (
     Statement,
     as_json,
@@ -17,9 +20,10 @@ from features.ledger.statements import (
 )
 from features.outcomes.attribution import read_attribution
 from features.outcomes.credit_rules import Credit, told_acceptance
-from features.outcomes.delay_epochs import ResponseDelays
+from features.outcomes.delay_epochs import SETTLE, ResponseDelays
 from features.outcomes.logged_actions import LoggedAction, read_logged_actions
 from features.outcomes.silence import silent_interval
+from training.arrays import ToldRewards
 
 BATCH = 2_000  # decisions that are read at a time where all are counted again
 Key = tuple[str, str]  # decision_id and action_id
@@ -142,6 +146,29 @@ def current_credits(
         logged = action.channel, action.believed
         count = delays.silence_count(connection, action.shown, interval, *logged)
         yield Credit(0.0, count) if count > 0 else None, interval.end_at
+
+
+def told_rewards(
+    ledger: Ledger, actions: Sequence[LoggedAction], delays: ResponseDelays
+) -> ToldRewards:
+    """Compute the credits of some actions as of the time when the last of them was shown.
+
+    That time less `SETTLE`, so that all outcomes that were received before it are on disk: the
+    result depends on the ledger alone, and not on when a learner came to it.
+    """
+    at = max(one.shown.shown_at for one in actions) - SETTLE
+
+    def read(connection: sa.Connection, start: int) -> list[Credit | None]:
+        some = actions[start : start + BATCH]
+        return [credit for credit, _ in current_credits(connection, some, at, delays, at)]
+
+    parts = [ledger.read(partial(read, start=start)) for start in range(0, len(actions), BATCH)]
+    credits = [credit for part in parts for credit in part]
+    return ToldRewards(
+        np.array([one.shown.action_id for one in actions]),
+        np.array([one.acceptance if one else 0.0 for one in credits], dtype=np.float64),
+        np.array([one.count if one else 0.0 for one in credits], dtype=np.float64),
+    )
 
 
 def read_credits(

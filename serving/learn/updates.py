@@ -30,6 +30,7 @@ from serving.learn.credits import (
     newest_shown_decisions,
     read_credits,
     shown_decisions,
+    told_rewards,
 )
 from serving.learn.memory import memory_scale
 from training.bandit.bandit_state import BanditState, OutcomeBatch
@@ -137,8 +138,10 @@ class BanditUpdates:
         """Count all credits of the ledger on top of what was learned from imported decisions.
 
         Where nothing was imported, the encoder is fitted on the first ``shown`` decisions that
-        showed an action, or on the newest of those where they are many. So the state depends on
-        the ledger alone, and not on when a learner came to it.
+        showed an action, or on the newest of those where they are many. If there are too many
+        features for its width, it also reads what was known of the outcomes when the last of these
+        decisions was made. So the state depends on the ledger alone, and not on when a learner came
+        to it.
 
         Parameters
         ----------
@@ -166,7 +169,7 @@ class BanditUpdates:
                 lambda c: memory_scale(c, self._params, shown, delays, self._before)
             )
             if not imported.counted:
-                encoder = self._encoder(shown)
+                encoder = self._encoder(shown, delays)
         state = BanditState(encoder, self._params, scale)
         state.encoded_at = shown
         if imported.counted:
@@ -213,7 +216,7 @@ class BanditUpdates:
         )
         return FittedTrees(trees, counted, encoder.features)
 
-    def _encoder(self, shown: int) -> Encoder:
+    def _encoder(self, shown: int, delays: ResponseDelays) -> Encoder:
         """Fit the encoder on the shown decisions up to a threshold."""
         begin = max(0, shown - ENCODED_ON)
         ids = self._ledger.read(
@@ -228,7 +231,8 @@ class BanditUpdates:
             return Encoder.blank()
         names, channels = self._input.names, self._domain.channels
         rows, on = np.array([one.row for one in logged]), [one.channel for one in logged]
-        return Encoder.fit(rows, names, channels, self._params.width, on=on)
+        told = partial(told_rewards, self._ledger, logged, delays)
+        return Encoder.fit(rows, names, channels, self._params.width, on=on, told=told)
 
     def _logged(self, decision_ids: Sequence[str]) -> list[LoggedAction]:
         return self._ledger.read(

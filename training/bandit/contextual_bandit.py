@@ -273,7 +273,8 @@ class ContextualBandit:
         if not self._log.whole:
             return
         outcomes, names = self._log.newest(), self._columns.names
-        encoder = Encoder.fit(outcomes.contexts, names, (), self.params.width, self._seed)
+        width, told = self.params.width, outcomes.told
+        encoder = Encoder.fit(outcomes.contexts, names, (), width, self._seed, told=told)
         self._kept = np.array(places_of(encoder.features, names), dtype=np.intp)
         before, self._state = self._state, BanditState(encoder, self.params)
         self._state.learn(self._batch(outcomes))

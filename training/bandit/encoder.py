@@ -17,8 +17,9 @@ import numpy as np
 from training.arrays import (
     Floats,
     Indices,
+    ToldRewards,
+    chosen_axes,
     orthogonal_directions,
-    principal_components,
     varying_columns,
 )
 
@@ -29,6 +30,7 @@ FREQUENCY_SCALE = 0.6
 LINEAR_SHARE = 0.5  # of the width, at most, for the features themselves; the rest is Fourier's
 AMPLITUDE = np.sqrt(2)  # makes the mean square of a Fourier feature 1, like that of a feature
 Product = Callable[[Floats, Floats], Floats]  # of two matrices
+ARRAYS = ("center", "scale", "axes", "frequencies", "phases", "offset")
 TINY = 1e-9  # an argument below it counts as 0: the slope there replaces the quotient
 
 
@@ -37,7 +39,7 @@ class Encoder:
     """Turns rows of features and channels into vectors.
 
     The vector is: 1, the inputs, the Fourier features, and the products. Inputs are the
-    standardised features (an unknown one counts as average) or their principal components, and one
+    standardised features (an unknown one counts as average) or what they are along `axes`, and one
     indicator (0 or 1) for each channel. The Fourier features are::
 
         fourier[j] = sqrt(2) cos(frequencies[j] . inputs + phases[j])
@@ -55,7 +57,7 @@ class Encoder:
     center, scale : shape (n_features,)
         Mean and standard deviation of each on the training rows.
     axes : shape (n_axes, n_features) or (0, 0)
-        Principal axes that replace the features where these are many; (0, 0): they do not.
+        Axes that replace the features where these are many; (0, 0): they do not.
     frequencies : shape (n_fourier, n_inputs)
     phases : shape (n_fourier,)
     offset : shape (width,) or (0,)
@@ -89,6 +91,7 @@ class Encoder:
         seed: int = 0,
         on: Sequence[str] | None = None,
         pairs: Sequence[tuple[str, str]] = (),
+        told: Callable[[], ToldRewards] | None = None,
     ) -> Encoder:
         """Learn center, scale and axes from rows ``x`` of shape (n, n_features).
 
@@ -99,26 +102,27 @@ class Encoder:
         Parameters
         ----------
         width
-            Length of the vectors. Features that need more than half of it are replaced by their
-            principal components; Fourier features fill the rest. None: there are as many inputs as
-            features and channels, and no Fourier features.
+            Length of the vectors. Features that need more than half of it are replaced by what
+            they are along `chosen_axes`; Fourier features fill the rest. None: the inputs are all
+            features and channels, and there are no Fourier features.
         seed
             Of the random frequencies and phases.
         on
             The channel of each row; None: unknown, so none of the channels.
         pairs
-            The factors of products, as names in `effect_names`. They take the place of as many
-            Fourier features.
+            The factors of products, names in `effect_names`; they replace as many Fourier features.
+        told
+            Returns the rewards on the rows; called only where axes replace the features.
         """
         kept, center, scale = varying_columns(x)
-        names = tuple(features[int(index)] for index in kept)
-        linear = cls(names, tuple(channels), center, scale)
+        linear = cls(tuple(features[int(one)] for one in kept), tuple(channels), center, scale)
         if width is None or not len(kept):
             return linear._centred(x[:, kept], on)
         most = max(1, int(LINEAR_SHARE * (width - 1 - len(channels))))
         axes, total_variance = np.empty((0, 0)), float(len(kept))
         if len(kept) > most:
-            axes, total_variance = principal_components(linear._standardised(x[:, kept]), most)
+            z = linear._standardised(x[:, kept])
+            axes, total_variance = chosen_axes(z, most, told and told())
         inputs = (len(axes) or len(kept)) + len(channels)
         pace = np.full(inputs, FREQUENCY_SCALE)
         pace[: inputs - len(channels)] /= np.sqrt(max(total_variance, TINY))
@@ -128,9 +132,8 @@ class Encoder:
         rng = np.random.default_rng(seed)
         frequencies = orthogonal_directions(n_fourier, inputs, rng) * pace
         phases = rng.uniform(0, 2 * np.pi, len(frequencies))
-        found = cls(names, tuple(channels), center, scale, axes, frequencies, phases)
-        found = replace(found, pairs=products)
-        return found._centred(x[:, kept], on)
+        linear = replace(linear, axes=axes, frequencies=frequencies, phases=phases, pairs=products)
+        return linear._centred(x[:, kept], on)
 
     @classmethod
     def blank(cls) -> Encoder:
@@ -283,18 +286,15 @@ class Encoder:
     @property
     def arrays(self) -> dict[str, Floats]:
         """The numbers, by name."""
-        names = ("center", "scale", "axes", "frequencies", "phases", "offset")
-        return {name: getattr(self, name) for name in names}
+        return {name: getattr(self, name) for name in ARRAYS}
 
     @classmethod
     def of(cls, note: Mapping[str, Any], arrays: Mapping[str, Floats]) -> Encoder:
         """Return the encoder of a `note` and `arrays`; further keys are ignored."""
-        offset = arrays.get("offset", np.empty(0))  # there was none in former versions
-        names = ("center", "scale", "axes", "frequencies", "phases")
+        found = {"offset": np.empty(0), **arrays}  # there was none in former versions
         return cls(
             tuple(note["features"]),
             tuple(note["channels"]),
-            **{name: arrays[name] for name in names},
-            offset=offset,
+            **{name: found[name] for name in ARRAYS},
             pairs=tuple((first, second) for first, second in note.get("pairs", ())),
         )

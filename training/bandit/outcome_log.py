@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from features.errors import InvalidSetting
-from training.arrays import Floats, Indices
+from training.arrays import Floats, Indices, ToldRewards
 
 TINY = 1e-9  # a smaller sum of counts is a rounding error
 
@@ -22,6 +22,10 @@ class LoggedOutcomes(NamedTuple):
     rewards: Floats
     counts: Floats
     at: Floats
+
+    def told(self) -> ToldRewards:
+        """Return the rewards as `Encoder.fit` reads them."""
+        return ToldRewards(self.actions, self.rewards, self.counts)
 
 
 def rewards_and_counts(

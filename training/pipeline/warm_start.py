@@ -7,7 +7,9 @@ by which probabilities the actions were chosen, they have less weight
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -19,7 +21,7 @@ from features.datasets.dataset import HistoricalFeatures, training_frame
 from features.errors import InvalidData
 from features.ledger import tables
 from features.ledger.ledger import Ledger
-from training.arrays import Floats, Indices
+from training.arrays import Floats, Indices, ToldRewards
 from training.bandit.bandit_state import BanditState, OutcomeBatch
 from training.bandit.encoder import Encoder
 from training.bandit.stacking import ExpertErrors
@@ -44,8 +46,9 @@ def warm_start(
     """Train a bandit on all decisions, or on those that ``which`` selects, rising.
 
     The errors of the experts, from which their weights follow, are those of experts trained on the
-    earlier decisions and evaluated on the later ones. Trees are fitted on all of them, if there are
-    enough.
+    earlier decisions and evaluated on the later ones. If the axes of the encoder follow from
+    rewards, these experts have an encoder of the earlier decisions, too. Trees are fitted on all of
+    them, if there are enough.
     """
     indexes = np.arange(len(imported.rows)) if which is None else which
     weight = np.zeros(len(imported.rows))
@@ -55,8 +58,12 @@ def warm_start(
         earlier, later = np.split(indexes, [int(len(indexes) * TRAINING_SHARE)])
     state = BanditState(encoder, params)
     _learn(state, imported, earlier, weight)
-    rounds = _fit_best_trees(state, imported, earlier, later, weight)
-    predictions = _expert_predictions(state, imported, later, catalog)
+    past = state
+    if len(encoder.axes) and len(earlier):
+        past = BanditState(_encoder_of(imported, earlier, encoder.channels, params), params)
+        _learn(past, imported, earlier, weight)
+    rounds = _fit_best_trees(past, imported, earlier, later, weight)
+    predictions = _expert_predictions(past, imported, later, catalog)
     _learn(state, imported, np.setdiff1d(indexes, np.union1d(earlier, later)), weight)
     _learn(state, imported, later, weight, predictions)
     _forgive_handicaps(state)
@@ -210,13 +217,24 @@ def encoder_of(
     imported: ImportedDecisions, indexes: Indices, domain: Domain, params: BanditParams
 ) -> Encoder:
     """Fit the encoder on the selected decisions, with the products that tell who accepts."""
+    return _encoder_of(imported, indexes, domain.channels, params)
+
+
+def _encoder_of(
+    imported: ImportedDecisions, indexes: Indices, channels: Sequence[str], params: BanditParams
+) -> Encoder:
     rows, on = imported.rows[indexes], [imported.channels[index] for index in indexes]
-    features, channels = imported.features, domain.channels
-    linear = Encoder.fit(rows, features, channels, on=on)
+    linear = Encoder.fit(rows, imported.features, channels, on=on)
     columns = linear.encode(imported.columns_of(linear)[indexes], on)[:, 1:] + linear.offset[1:]
-    actions = [imported.actions[index] for index in indexes]
+    actions, acceptance = (
+        [imported.actions[index] for index in indexes],
+        imported.acceptance[indexes],
+    )
     weight = imported.weights(params, indexes).weight
     names = linear.effect_names
-    found = find_pairs(columns, actions, imported.acceptance[indexes], weight)
+    found = find_pairs(columns, actions, acceptance, weight)
     pairs = [(names[first], names[second]) for first, second in found]
-    return Encoder.fit(rows, features, channels, params.width, on=on, pairs=pairs)
+    told = partial(ToldRewards, np.array(actions), acceptance, weight)
+    return Encoder.fit(
+        *(rows, imported.features, channels, params.width), on=on, pairs=pairs, told=told
+    )
