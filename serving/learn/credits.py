@@ -154,13 +154,15 @@ def told_rewards(
     """Compute the credits of some actions as of the time when the last of them was shown.
 
     That time less `SETTLE`, so that all outcomes that were received before it are on disk: the
-    result depends on the ledger alone, and not on when a learner came to it.
+    result depends on the ledger alone, and not on when a learner came to it. An action that was
+    shown later counts 0.
     """
     at = max(one.shown.shown_at for one in actions) - SETTLE
 
     def read(connection: sa.Connection, start: int) -> list[Credit | None]:
         some = actions[start : start + BATCH]
-        return [credit for credit, _ in current_credits(connection, some, at, delays, at)]
+        found = zip(some, current_credits(connection, some, at, delays, at), strict=True)
+        return [credit if one.shown.shown_at < at else None for one, (credit, _) in found]
 
     parts = [ledger.read(partial(read, start=start)) for start in range(0, len(actions), BATCH)]
     credits = [credit for part in parts for credit in part]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import numpy as np
 import pytest
 
@@ -12,11 +14,14 @@ from features.outcomes.logged_actions import LoggedAction, read_logged_actions
 from serving.learn.credits import (
     CreditChange,
     credit_rows,
+    told_rewards,
     write_credits,
 )
-from serving.learn.updates import BanditUpdates, FittedTrees
-from tests.bandits import PLAIN
+from serving.learn.updates import AsOf, BanditUpdates, FittedTrees
+from tests.bandits import PLAIN, plain
 from tests.decided import decided
+from tests.serving.learn.test_learner import Shop
+from training.arrays import ToldRewards
 from training.bandit.bandit_state import BanditState
 from training.bandit.encoder import Encoder
 from training.bandit.trees import BoostedTrees
@@ -144,3 +149,56 @@ def test_trees_are_fitted_to_the_newest_shown_decisions_by_their_counts(
     [(rows, _, shown, acceptance, count)] = fitted_on
     assert rows.tolist() == [[60.0]] and list(shown) == ["discount"]
     assert acceptance.tolist() == [0.0] and count.tolist() == [0.25]
+
+
+# Encoder ----------------------------------------------------------------------------------------
+
+READ = ("age_years", "known_days", "events_n")
+N, HOUR = 40, timedelta(hours=1)
+
+
+def shown_hourly(shop: Shop, layout: str) -> tuple[np.ndarray, np.ndarray]:
+    """One discount an hour, all accepted by the old; the answer comes after half an hour."""
+    names = ModelInput(shop.domain).names
+    values = np.random.default_rng(5).normal(size=(N, len(READ)))
+    for number, some in enumerate(values):
+        row, at = np.full(len(names), np.nan), shop.now + number * HOUR
+        row[[names.index(name) for name in READ]] = some
+        decided(shop.ledger, f"d{number:02}", at, {"discount": 14}, layout=layout, row=row)
+        outcome = "accepted" if some[0] > 0 else "rejected"
+        shop.tell(f"d{number:02}", outcome, occurred_at=at + HOUR / 2)
+    return values, (values[:, 0] > 0) * 1.0
+
+
+def test_rewards_of_the_encoder_are_those_known_when_the_last_decision_was_made(
+    ledger, toy_domain, toy_catalog, updates, now
+):
+    shop = Shop(ledger, toy_domain, toy_catalog, now)
+    _, accepted = shown_hourly(shop, updates.layout)
+    ids = [f"d{number:02}" for number in range(N)]
+    actions = ledger.read(lambda c: read_logged_actions(c, ids, updates.layout))
+    told = told_rewards(ledger, actions, ResponseDelays(toy_catalog))
+    assert told.actions.tolist() == ["discount"] * N
+    assert told.rewards[:-1].tolist() == accepted[:-1].tolist()
+    assert told.counts[:-1].tolist() == [1.0] * (N - 1)
+    assert told.counts[-1] == 0  # it was shown then, and its answer comes later
+
+
+def test_an_encoder_of_many_features_does_not_depend_on_what_comes_later(
+    ledger, toy_domain, toy_catalog, now
+):
+    shop, params = Shop(ledger, toy_domain, toy_catalog, now), plain(width=7)
+    updates, delays = BanditUpdates(ledger, toy_domain, params), ResponseDelays(toy_catalog)
+    values, accepted = shown_hourly(shop, updates.layout)
+    found = updates.recounted(updates.blank(), 32, delays).encoder
+    told = ToldRewards(np.array(["discount"] * 32), accepted[:32], np.array([1.0] * 31 + [0.0]))
+    expected = Encoder.fit(
+        values[:32], READ, toy_domain.channels, 7, on=["app"] * 32, told=lambda: told
+    )
+    order = [READ.index(name) for name in found.features]
+    assert found.axes == pytest.approx(expected.axes[:, order])
+    shop.tell("d07", "rejected" if accepted[7] else "accepted", occurred_at=now + 50 * HOUR)
+    late = BanditUpdates(ledger, toy_domain, params, AsOf(now + 60 * HOUR, delays))
+    for again in (updates, late):
+        other = again.recounted(again.blank(), 32, ResponseDelays(toy_catalog)).encoder
+        assert other.axes.tolist() == found.axes.tolist()

@@ -437,14 +437,28 @@ def test_the_seed_is_that_of_the_random_fourier_features():
 def test_the_encoder_is_fitted_at_8_outcomes_and_whenever_they_have_doubled(monkeypatch):
     fitted, fit = [], Encoder.fit
 
-    def counted(x, *given):
+    def counted(x, *given, **named):
         fitted.append(len(x))
-        return fit(x, *given)
+        return fit(x, *given, **named)
 
     monkeypatch.setattr(Encoder, "fit", counted)
     taught(100)
     assert fitted == [8, 16, 32, 64]
     assert [next_encoding(total) for total in (0, 7, 8, 15, 16, 100)] == [8, 8, 16, 16, 32, 128]
+
+
+def test_many_columns_are_read_along_the_directions_of_the_actions():
+    """Action 0 pays where the first column is high, action 1 where the second is low."""
+    rng, width = np.random.default_rng(27), 40
+    x, actions = rng.normal(size=(512, 60)), np.arange(512) % 2
+    rewards = np.where(actions == 0, x[:, 0], -x[:, 1]) + rng.normal(size=512)
+    bandit = ContextualBandit(60, 2, plain(*TWO, trees_from=NEVER, width=width))
+    bandit.learn(x, actions, rewards)
+    axes = bandit.model.encoder.axes
+    assert axes.shape == (2 + 10, 60)
+    assert np.abs(axes[:2]).argmax(axis=1).tolist() == [0, 1]
+    assert axes[0, 0] > 0 > axes[1, 1]
+    assert np.abs(axes[:2, 2:]).max() < 0.25
 
 
 def test_no_matrix_of_2_000_columns_is_decomposed_in_the_first_100_rows(monkeypatch):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
 import numpy as np
@@ -79,6 +79,29 @@ def test_a_product_of_two_columns_is_learned():
     asked[:, 4], asked[:, 9] = 1.5, (1.5, -1.5)
     alike, unlike = model.acceptance(log_columns(asked, encoder), ["app", "app"])[:, 0]
     assert alike > 0.75 and unlike < 0.25
+
+
+def test_many_columns_are_read_along_directions_that_the_earlier_decisions_alone_judge(monkeypatch):
+    """Else the experts would be judged on decisions from which their axes follow."""
+    n, fitted, fit = 400, [], Encoder.fit
+    rows = np.random.default_rng(4).normal(size=(n, 100))
+    log = imported(rows, tuple(f"x{number}" for number in range(100)))
+    log = replace(log, acceptance=(rows[:, 3] > 0) * 1.0, probability=np.full(n, 0.5))
+    days = [AT + timedelta(days=number) for number in range(n)]
+    log = replace(log, at=days, ends_at=[day + timedelta(hours=1) for day in days])
+    domain = SimpleNamespace(channels=("app",))
+    encoder = encoder_of(log, np.arange(n), domain, PARAMS)
+    assert encoder.axes.shape == (1 + 10, 100) and encoder.axes[0].argmax() == 3
+
+    def counted(x, *given, **named):
+        fitted.append(len(x))
+        return fit(x, *given, **named)
+
+    monkeypatch.setattr(Encoder, "fit", counted)
+    state = warm_start(log, encoder, CATALOG, PARAMS)
+    assert {*fitted} == {240}  # those before the later ones: 60 %
+    assert state.encoder is encoder
+    assert state.counted == pytest.approx(n)
 
 
 def log_columns(rows: np.ndarray, encoder: Encoder) -> np.ndarray:
