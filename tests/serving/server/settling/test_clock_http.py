@@ -119,6 +119,15 @@ class Story:
         _, answer = self.server.post("/v1/events", {"events": [told]})
         return answer["accepted"], "".join(one["field"] for one in answer["rejected"])
 
+    def buy(self, customer: str, count: int, at: datetime) -> int:
+        """Tell that some customers bought something; how many events were accepted."""
+        told: dict[str, Any] = {"type": "purchase", "occurred_at": at.isoformat(), "channel": "web"}
+        told["properties"] = {"amount_eur": 10.0}
+        names = [f"{customer}{number}" for number in range(count)]
+        events = [told | {"event_id": f"bought-{name}", "customer_id": name} for name in names]
+        accepted: int = self.server.post("/v1/events", {"events": events})[1]["accepted"]
+        return accepted
+
     def credit(self, decision_id: str) -> float | None:
         """The count of the silence of a decision; None if the learner has not counted it yet."""
         columns = tables.credits.c
@@ -129,6 +138,20 @@ class Story:
         """Decisions of which retention has not removed what they had read."""
         query = sa.select(sa.func.count()).where(tables.decisions.c.answer.is_not(None))
         return self.ledger.read(lambda c: int(c.execute(query).scalar_one()))
+
+    def copy(self, decision_id: str, count: int) -> None:
+        """Make the same decision about others, too; every second one drew `no_action`."""
+        columns = [column for column in tables.decisions.c if column.name != "serial"]
+        query = sa.select(*columns).where(tables.decisions.c.decision_id == decision_id)
+
+        def write(connection: sa.Connection) -> None:
+            row = dict(connection.execute(query).one()._mapping)
+            for number in range(count):
+                about = {"decision_id": f"copy{number}", "customer_id": f"copy{number}"}
+                shown = {"action_id": "no_action"} if number % 2 else {}
+                connection.execute(tables.decisions.insert(), row | about | shown)
+
+        self.ledger.write_now(write)
 
     def learner(self) -> psutil.Process:
         family = psutil.Process(self.server.process.pid).children(recursive=True)
@@ -186,6 +209,12 @@ def test_all_that_goes_by_time_follows_the_simulated_clock(shop: Built, tmp_path
         assert day.rules("weekly", "ann") == {"contact_policy.caps.0"}
         day.settle(MONDAY + 7 * DAY)
         assert day.rules("weekly", "ann") == set()
+
+        # Effects are fitted when the customers of enough decisions were looked at 3 days later.
+        day.copy(day.shown("weekly", "fay"), 500)
+        assert day.settle(MONDAY + 10 * DAY - HOUR)["models"]["effects"] is None
+        assert day.buy("copy", 12, MONDAY + 8 * DAY) == 12
+        assert day.settle(MONDAY + 10 * DAY)["models"]["effects"] == "1"
 
         # Retention, of which a command says the same. By the real clock all records are old.
         kept = day.records()
