@@ -45,6 +45,8 @@ class EffectLearner:
         May be replaced by setting ``catalog``.
     read_customers
         Reads what is known of customers now; None: from the ledger.
+    keep : int
+        See `fit_from_ledger`.
     """
 
     def __init__(
@@ -54,12 +56,13 @@ class EffectLearner:
         catalog: Catalog,
         params: EffectParams,
         read_customers: ReadCustomers | None = None,
+        keep: int = fitting.KEPT,
     ) -> None:
         self.catalog = catalog
         self._ledger = ledger
         self._domain = domain
         self._input = ModelInput(domain)
-        self._params = params
+        self._params, self._keep = params, keep
         read = read_customers or (lambda c, names: read_from_ledger(c, self._input, names))
         self._looks = CustomerLooks(ledger, self._input, read)
         self._tried = PublishedAt()  # the last fit that was not published
@@ -117,7 +120,7 @@ class EffectLearner:
     def _fitted(self, now: datetime) -> EffectModel | None:
         domain, catalog = self._domain, self.catalog
         return fitting.fit_from_ledger(
-            self._ledger, domain, catalog, self._input, self._params, now
+            self._ledger, domain, catalog, self._input, self._params, now, self._keep
         )
 
     def publish(self, fitted: FittedEffects, now: datetime) -> bool:

@@ -19,6 +19,8 @@ from training.effects.effect_fit import EffectInput, fit_effects
 from training.effects.effect_model import EffectModel
 from training.params import EffectParams
 
+KEPT = 20_000  # decisions, of 1 kB each
+
 
 def fit_from_ledger(
     ledger: Ledger,
@@ -27,11 +29,17 @@ def fit_from_ledger(
     model_input: ModelInput,
     params: EffectParams,
     now: datetime,
+    keep: int = KEPT,
 ) -> EffectModel | None:
     """Fit the effects of the actions of a catalogue; None if too little has happened yet.
 
     The decisions are read some at a time, by each pass of the fit anew: they take more memory than
     a learner should. A customer who was forgotten is in no fit from then on.
+
+    Parameters
+    ----------
+    keep : int
+        So many decisions, at most, are read once and kept for all passes.
     """
     rules = LabelRules(domain, catalog, model_input)
     business = EffectInput(
@@ -43,10 +51,17 @@ def fit_from_ledger(
         tells_leaving=model_input.leaving.event is not None,
     )
 
-    def read(every: int) -> Iterator[LabelledDecisions]:
-        return stream_labelled(ledger, rules, now, params.newest, every=every)
-
     total = min(ledger.read(_count_served), params.newest)
+    kept = list[LabelledDecisions]()
+
+    def read(every: int) -> Iterator[LabelledDecisions]:
+        if every > 1 or total > keep:
+            yield from stream_labelled(ledger, rules, now, params.newest, every=every)
+            return
+        if not kept:
+            kept.extend(stream_labelled(ledger, rules, now, params.newest))
+        yield from kept
+
     return fit_effects(read, total, business, params)
 
 

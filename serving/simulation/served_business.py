@@ -41,6 +41,7 @@ from training.simulation.business import SimulatedBusiness, SimulatedWorld
 BEGIN = datetime(2026, 1, 5, tzinfo=UTC)  # midnight before the first day, a Monday
 DOMAINS = GROCERY.parent
 EVERYBODY = 1 - 2.0**-53  # the largest number below 1: nothing is left for the other arms
+KEPT = 150_000  # labelled decisions that are held in memory, of 1 kB each
 LEARNED_AT_ONCE = SUMMED_AT_ONCE = 5_000  # decisions: nobody waits for the lock
 
 
@@ -209,7 +210,8 @@ def _opened(
             steps=_step_settings(),
         ),
         EffectLearner(
-            ledger, domain, catalog, params.effects, lambda _, names: known.of_each(names)
+            *(ledger, domain, catalog, params.effects, lambda _, names: known.of_each(names)),
+            keep=KEPT,
         ),
         watcher,
         EventTeller(business, ledger, domain, model_input, known, BEGIN),

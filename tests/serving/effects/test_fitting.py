@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from features.journeys.model_input import ModelInput
+from features.value_labels.labelled_reader import stream_labelled
 from serving.effects.fitting import fit_from_ledger
 from tests.conftest import NOW
 from tests.serving.effects.grumpy import CUSTOMERS, FEW, MARGIN, Grumpy
@@ -20,10 +21,10 @@ def grumpy(ledger, toy_domain, toy_catalog):
     return Grumpy(ledger, toy_domain, toy_catalog)
 
 
-def fitted(grumpy):
+def fitted(grumpy, **settings):
     model_input = ModelInput(grumpy.domain)
     given = grumpy.ledger, grumpy.domain, grumpy.catalog, model_input, FEW, AFTERWARDS
-    return fit_from_ledger(*given), model_input
+    return fit_from_ledger(*given, **settings), model_input
 
 
 def test_nothing_is_fitted_before_customers_were_looked_at_again(grumpy):
@@ -41,3 +42,19 @@ def test_the_margin_that_a_discount_costs_is_found(grumpy):
     [found] = model.predict_each(np.array(rows)[:, columns], ["app"])
     effect = dict(zip(model.actions, found.purchases, strict=True))
     assert effect["discount"] == pytest.approx(-MARGIN, rel=0.05)
+
+
+def test_what_is_kept_in_memory_is_read_once_and_makes_the_same_model(grumpy, monkeypatch):
+    grumpy.learner().look_at_all(AFTERWARDS)
+    reads = []
+
+    def counted(*given, **settings):
+        reads.append(given)
+        return stream_labelled(*given, **settings)
+
+    monkeypatch.setattr("serving.effects.fitting.stream_labelled", counted)
+    kept, _ = fitted(grumpy)
+    assert len(reads) == 1
+    read_anew, _ = fitted(grumpy, keep=CUSTOMERS - 1)
+    assert len(reads) > 2
+    assert kept.to_bytes() == read_anew.to_bytes()
