@@ -76,7 +76,7 @@ def other_address() -> str:
 
 def test_without_keys_this_machine_is_answered_and_no_other(server):
     assert ask(server, "/v1/decide")[0] == 200
-    assert ask(server, "/readyz")[1]["models"] == {"bandit": None}
+    assert ask(server, "/readyz")[1]["models"] == {"bandit": None, "effects": None}
     host = other_address()
     for path in (*SCOPES, "/x"):
         status, answer = ask(server, path, host=host)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import pytest
 import sqlalchemy as sa
 
 from features.ledger import tables
@@ -38,6 +39,7 @@ def test_nothing_is_read_where_the_newest_is_known(ledger, now):
     assert ledger.read(lambda c: newest_effects(c, number - 1)).number == number
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 def test_of_two_learners_that_fit_at_a_time_the_first_publishes(ledger, now):
     number = published(ledger, made_model(discount=0.25), now, after=0)
     assert published(ledger, made_model(discount=0.5), now, after=0) is None
@@ -51,6 +53,7 @@ def test_where_no_effects_were_fitted_nothing_is_published(ledger, now):
     assert ledger.read(newest_effects) is None
 
 
+@pytest.mark.databases("sqlite", "postgresql")
 def test_the_last_ones_are_kept_and_no_number_is_used_again(ledger, now):
     number = 0
     for _ in range(KEPT + 3):
