@@ -36,7 +36,7 @@ from training.simulation.rollout import Policy, run_policy
 CUSTOMERS, DAYS, SEEDS, FIRST_SEED = 10_000, 20, 3, 31_001
 GOAL = 0.95  # of the value of who knows the kinds
 MOST_CONTACTED = 0.05  # on the last day, where nothing works
-out = Console(width=110)
+out = Console(width=140)
 
 
 class Course(NamedTuple):
@@ -117,7 +117,7 @@ def print_worlds(name: str, kinds: Kinds, worlds: Sequence[dict[str, Course]]) -
         shares = ", ".join(f"{share_of_best(one, late):.1%}" for one in worlds)
         out.print(f"Served, of the best {span}: {shares}.", highlight=False)
     by_day = np.mean([one["served"].contacted for one in worlds], axis=0)
-    days = Table("served: offers, % of the visits", *(str(day + 1) for day in range(len(by_day))))
+    days = Table("offers, %", *(str(day + 1) for day in range(len(by_day))))
     for number, kind in enumerate(kinds.names):
         days.add_row(kind, *(f"{100 * share:.0f}" for share in by_day[:, number]))
     out.print(days)
