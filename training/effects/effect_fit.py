@@ -19,7 +19,7 @@ from training.bandit.encoder import Encoder
 from training.effects.effect_directions import DirectionSums, standard_basis
 from training.effects.effect_model import EffectModel
 from training.effects.effect_sums import EffectBlocks, EffectSums, centred_indicators
-from training.effects.leaving_rates import fit_leaving_rate
+from training.effects.leaving_rates import fit_leaving_rate, leaving_rate
 from training.effects.leaving_truth import LeavingTruth
 from training.params import EffectParams
 
@@ -195,9 +195,10 @@ class _Fit:
         )
         if not business.tells_leaving:
             return model
-        truth = LeavingTruth(model, business.groups, params)
+        truth = LeavingTruth(model, business.groups, params, business.horizon_days)
         for some in self._read(read):
-            truth.add(some, self._at_decision(some), _centred(some))
+            args = self._at_decision(some), _centred(some), self._later_rate(some)
+            truth.add(some, *args)
         return replace(truth.corrected(), note={**model.note, **truth.note})
 
     def _changes(self, some: LabelledDecisions, vectors: Floats) -> tuple[Bools, Floats]:
@@ -212,6 +213,13 @@ class _Fit:
             after = self._at_look(some)[usable] @ self._rate
             change[usable] = np.clip(after - before, -MAX_CHANGE, MAX_CHANGE)
         return usable, change
+
+    def _later_rate(self, some: LabelledDecisions) -> Floats:
+        """The surrogate: the rate of leaving a day that the look tells; nan where none does."""
+        tells, found = some.is_looked & ~some.gone_at_look, np.full(some.n_decisions, np.nan)
+        if tells.any():
+            found[tells] = leaving_rate(self._at_look(some)[tells], self._rate)
+        return found
 
     def _read(self, read: ReadDecisions) -> Iterator[LabelledDecisions]:
         for some in read(1):

@@ -3,27 +3,48 @@
 The surrogate is the rate of leaving that a customer's features predict some days after a decision.
 Effects that do not show in the features by then are missing from it. Who really left shows them,
 late and with much noise. So the truth never replaces the surrogate: it corrects the mean effect of
-a group of actions, tells how long an effect lasts, and says when the surrogate cannot be trusted.
+a family of actions, tells how long an effect lasts, and says when the surrogate cannot be trusted.
+
+An effect on the rate of leaving fades: after s days there is exp(-s / duration) of it. Altogether
+it is worth the rate on ``duration`` days, and by the day on which decisions are looked at,
+``duration (1 - exp(-day / duration))`` of them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from features.value_labels.labelled_decisions import LabelledDecisions
-from training.arrays import Floats
+from training.arrays import Bools, Floats
 from training.effects.effect_model import MAX_LOG_EFFECT, EffectModel
 from training.effects.leaving_rates import leaving_rate, leaving_within
 from training.effects.surrogate_audit import AuditSums, audit_note
 from training.params import EffectParams
 
-MATURE_DAYS = 21.0  # after a decision, most of its effect on leaving has come
+MATURE_DAYS = 21.0  # after a decision, much of its effect on leaving has come
+FOLLOW_DAYS = 28.0  # the audit follows a decision for so long, and no longer
 LEAST_VARIANCE = 1e-4  # of who leaves: else the customers who hardly leave would decide
-MIN_DAYS, MAX_DAYS = 3.0, 120.0  # of the duration
+DURATIONS = np.arange(3.0, 121.0)  # days
+DISTRUSTED_SD = 0.5  # of the effect on the log rate, where only who really left tells it
+
+
+class SolvedTruth(NamedTuple):
+    """What who really left tells.
+
+    Attributes
+    ----------
+    duration_days : float
+    corrections, variances : shape (n_families,)
+        Of the log rate of leaving by a showing, with the posterior variances.
+    """
+
+    duration_days: float
+    corrections: Floats
+    variances: Floats
 
 
 class LeavingTruth:
@@ -35,83 +56,149 @@ class LeavingTruth:
         Its effect on leaving is by the surrogate alone.
     groups : mapping
         The group of each action.
+    horizon_days : float
+        Leaving is known for so long after a decision.
     """
 
-    def __init__(self, model: EffectModel, groups: Mapping[str, str], params: EffectParams) -> None:
+    def __init__(
+        self,
+        model: EffectModel,
+        groups: Mapping[str, str],
+        params: EffectParams,
+        horizon_days: float,
+    ) -> None:
         self._model, self._params = model, params
+        self._mature_days = min(MATURE_DAYS, horizon_days)
+        self._follow_days = min(FOLLOW_DAYS, horizon_days)
         named = [groups.get(action, "") or action for action in model.actions]
         self.families = tuple(dict.fromkeys(named))
         self._of_family = np.array([[float(n == f) for f in self.families] for n in named])
-        width = 1 + len(self.families)
+        width = 2 * len(self.families)
         self._second, self._first = np.zeros((width, width)), np.zeros(width)
         self._audit = AuditSums(self.families)
         self._counted = 0
 
-    def add(self, some: LabelledDecisions, vectors: Floats, centred: Floats) -> None:
-        """Add the matured ones among some decisions.
+    def add(
+        self, some: LabelledDecisions, vectors: Floats, centred: Floats, later_rate: Floats
+    ) -> None:
+        """Add some decisions.
 
         Parameters
         ----------
         vectors : shape (n, encoder.width)
             Of the model's encoder, at the decisions.
         centred : shape (n, n_actions)
+        later_rate : shape (n,)
+            The surrogate: the rate of leaving a day that the features tell at the look; nan where
+            nobody has looked yet, or the customer had left.
         """
-        mature = some.age_days >= MATURE_DAYS
-        if not mature.any():
-            return
-        some, vectors, centred = some.take(mature), vectors[mature], centred[mature]
-        rate = leaving_rate(vectors, self._model.level)
-        factor = np.exp(
-            np.clip(
-                (vectors @ self._model.basis) @ self._model.leaving.T,
-                -MAX_LOG_EFFECT,
-                MAX_LOG_EFFECT,
+        rate, drawn = leaving_rate(vectors, self._model.level), centred @ self._of_family
+        self._add_audit(some, rate, drawn, later_rate)
+        mature = some.age_days >= self._mature_days
+        if mature.any():
+            self._add_mature(
+                some.take(mature), vectors[mature], rate[mature], centred[mature], drawn[mature]
             )
-        )
+
+    def _add_mature(
+        self,
+        some: LabelledDecisions,
+        vectors: Floats,
+        rate: Floats,
+        centred: Floats,
+        drawn: Floats,
+    ) -> None:
+        """Add decisions to the regression of leaving on the told and the drawn effects."""
+        expected = leaving_within(rate, self._mature_days)
+        left = some.is_left(self._mature_days)
+        log_effect = (vectors @ self._model.basis) @ self._model.leaving.T
+        factor = np.exp(np.clip(log_effect, -MAX_LOG_EFFECT, MAX_LOG_EFFECT))
         # The change of the rate by the action that was drawn, less the mean of those that might be.
-        changed = rate * (centred * (factor - 1.0)).sum(axis=1)
-        shown = rate[:, None] * (centred @ self._of_family)
-        expected = leaving_within(rate, MATURE_DAYS)
-        residual = some.is_left(MATURE_DAYS) - expected
+        changed = (centred * (factor - 1.0)) @ self._of_family
+        rows = rate[:, None] * np.hstack([changed, drawn])
         variance = np.maximum(expected * (1 - expected), LEAST_VARIANCE)
-        rows = np.column_stack([changed, shown * self._params.duration_days])
         weighted = rows / variance[:, None]
         self._second += weighted.T @ rows
-        self._first += residual @ weighted
+        self._first += (left - expected) @ weighted
         self._counted += some.n_decisions
-        self._audit.add(centred @ self._of_family, residual, changed, some)
+
+    def _add_audit(
+        self, some: LabelledDecisions, rate: Floats, drawn: Floats, later_rate: Floats
+    ) -> None:
+        """Add the decisions to the audit that were followed beyond the look.
+
+        A decision is followed as long as it is known, so a harm is found while it goes on. Leaving
+        before the look is known to both, and tells nothing of the surrogate.
+        """
+        days = np.minimum(some.age_days, self._follow_days)
+        since = days - some.looked_after_days
+        known = since > 0  # nan is not
+        left = some.left_after_days <= days
+        told = np.where(some.gone_at_look, left, leaving_within(later_rate, np.maximum(since, 0.0)))
+        expected = leaving_within(rate, days)
+        truth, told = left - expected, told - expected
+        self._audit.add(
+            drawn[known], truth[known], told[known], left[known], some.customers[known]
+        )
 
     @property
     def note(self) -> Mapping[str, Any]:
         """Facts for people: matured decisions, duration, corrections, and the audit."""
-        duration, corrections = self._solved()
+        solved = self.solved()
         return {
             "matured": self._counted,
-            "duration_days": duration,
-            "corrections": dict(zip(self.families, corrections.tolist(), strict=True)),
-            "audit": audit_note(self._audit.rows(duration)),
+            "duration_days": solved.duration_days,
+            "corrections": dict(zip(self.families, solved.corrections.tolist(), strict=True)),
+            "audit": audit_note(self._audit.rows()),
         }
+
+    @property
+    def distrusted(self) -> tuple[str, ...]:
+        """The families for which the surrogate is certainly wrong."""
+        return tuple(row.family for row in self._audit.rows() if row.disagrees)
 
     def corrected(self) -> EffectModel:
         """Return the model with the learned duration and means, and without what is wrong."""
-        duration, corrections = self._solved()
-        wrong = tuple(row.family for row in self._audit.rows(duration) if row.disagrees)
-        believed = self._of_family @ np.array([float(f not in wrong) for f in self.families])
-        leaving = self._model.leaving * believed[:, None]
-        leaving[:, 0] += self._of_family @ corrections
-        return replace(self._model, leaving=leaving, duration_days=duration, distrusted=wrong)
+        solved, wrong = self.solved(), self.distrusted
+        is_wrong = self._of_family @ np.array([float(f in wrong) for f in self.families]) > 0
+        leaving = np.where(is_wrong[:, None], 0.0, self._model.leaving)
+        leaving[:, 0] += self._of_family @ solved.corrections
+        covariance = np.where(is_wrong[:, None, None], 0.0, self._model.leaving_covariance)
+        spread = self._of_family @ solved.variances * self._params.exploration_scale**2
+        covariance[is_wrong, 0, 0] = spread[is_wrong]
+        return replace(
+            self._model,
+            leaving=leaving,
+            leaving_covariance=covariance,
+            duration_days=solved.duration_days,
+            distrusted=wrong,
+        )
 
-    def _solved(self) -> tuple[float, Floats]:
-        """Solve for the duration, in days, and for the correction of each family.
+    def solved(self) -> SolvedTruth:
+        """Solve for the duration, and for the correction of each family.
 
-        The prior of the duration is that of the settings; that of a correction is 0.
+        The prior of the duration is that of the settings; that of a correction is 0. A family that
+        is distrusted has no effect by surrogate: its correction is all of its effect.
         """
-        params = self._params
-        spread = np.array([params.duration_sd, *[params.correction_sd] * len(self.families)])
-        second = self._second * np.outer(spread, spread)
-        prior = np.zeros(len(spread))
-        prior[0] = params.duration_days
-        first = (self._first - self._second @ prior) * spread
-        moved = np.linalg.solve(second + np.eye(len(spread)), first) * spread
-        duration = float(np.clip(params.duration_days + moved[0], MIN_DAYS, MAX_DAYS))
-        return duration, moved[1:]
+        params, n = self._params, len(self.families)
+        trusted = np.array([float(family not in self.distrusted) for family in self.families])
+        spread = np.where(trusted > 0, params.correction_sd, DISTRUSTED_SD)
+        told = self._second[:, :n] @ trusted
+        first, of_told = self._first[n:], told[n:]
+        logs, means, variances = [], [], []
+        for duration in DURATIONS:
+            days = duration * -np.expm1(-self._mature_days / duration)
+            scale = days * spread
+            precision = np.eye(n) + self._second[n:, n:] * np.outer(scale, scale)
+            residual = (first - days * of_told) * scale
+            inverse = np.linalg.inv(precision)
+            fit = days * (self._first[:n] @ trusted) - days**2 * (trusted @ told[:n]) / 2
+            fit += residual @ inverse @ residual / 2 - np.linalg.slogdet(precision)[1] / 2
+            logs.append(fit - ((duration - params.duration_days) / params.duration_sd) ** 2 / 2)
+            means.append(inverse @ residual * spread)
+            variances.append(np.diag(inverse) * np.square(spread))
+        chance = np.exp(np.array(logs) - max(logs))
+        chance /= chance.sum()
+        return SolvedTruth(
+            float(chance @ DURATIONS), chance @ np.array(means), chance @ np.array(variances)
+        )

@@ -1,8 +1,21 @@
 """The audit of the surrogate: its effect on leaving against the effect by who really left.
 
-Both are read from the same matured decisions, by the exact chances with which actions were drawn.
-Their difference has the mean 0 where the surrogate tells all. It is looked at with every fit, so
-its interval is one that holds at all looks together.
+The surrogate is the probability to leave that a customer's features tell some days after a
+decision. Both effects are read from the same matured decisions. Say that D is 1 if an action of a
+family was shown, less the chance of that; L is 1 if the customer left, and S what the surrogate
+told. The audit sums D (L - S). Given what was known at the decision, D has the mean 0. So the sum
+has the mean 0 where the action changes leaving only as far as the features show it, and a level of
+S that is wrong for everybody does not bend it.
+
+The decisions are audited anew at each fit, so the interval holds at all looks together, and for all
+families together. D is drawn anew at each decision, so products of two decisions have the mean 0,
+those of the same customer too. The sum is then a martingale with the variance of the sum of
+D^2 (L - S)^2, and Robbins' mixture bounds it (`training/evaluation/confidence_sequences.py`). Its
+clock is the number of customers who left: decisions after which nobody left tell hardly anything.
+
+Two limits. Decisions that are no longer read, as they are too many or were erased, leave the sum,
+so the bound is for as many decisions as are kept. And the surrogate is fitted to customers who have
+left before; where few have, it tells less than there is, and the audit waits for `LEAST_LEFT`.
 """
 
 from __future__ import annotations
@@ -12,13 +25,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from features.value_labels.labelled_decisions import LabelledDecisions
-from training.arrays import Floats
+from training.arrays import Bools, Floats, Ints
 from training.evaluation.confidence_sequences import mixture_quantile
 
-LEVEL = 0.98  # of the interval: a surrogate that tells all is accused in 2 of 100 businesses
-LEAST_LEFT = 20  # customers who left, before a family is judged
-REFERENCE = 50.0  # customers who left, at which the interval is narrowest, about
+LEVEL = 0.98  # of all intervals: a right surrogate is accused in at most 2 of 100 businesses
+LEAST_LEFT = 20  # customers who left after a decision that drew a family, and that did not
+REFERENCE = 50.0  # customers who left, for a clock of 1; the bound is closest at 8 times as many
 
 
 class AuditRow(NamedTuple):
@@ -50,70 +62,63 @@ class AuditRow(NamedTuple):
 
 
 class AuditSums:
-    """Sums from which `AuditRow` is made; decisions of one customer count together.
+    """Sums from which `AuditRow` is made.
 
     Parameters
     ----------
     families : sequence of str
+        All of the catalogue: the level is split among them.
     """
 
     def __init__(self, families: Sequence[str]) -> None:
         self._families = tuple(families)
         n = len(self._families)
-        self._truth, self._changed, self._drawn = np.zeros(n), np.zeros(n), np.zeros(n)
+        self._truth, self._told, self._drawn = np.zeros(n), np.zeros(n), np.zeros(n)
         self._variance, self._shown = np.zeros(n), np.zeros(n, dtype=np.int64)
-        self._left: list[set[int]] = [set() for _ in range(n)]
+        self._with: list[set[int]] = [set() for _ in range(n)]
+        self._without: list[set[int]] = [set() for _ in range(n)]
 
-    def add(
-        self, drawn: Floats, residual: Floats, changed: Floats, some: LabelledDecisions
-    ) -> None:
-        """Add matured decisions.
+    def add(self, drawn: Floats, truth: Floats, told: Floats, left: Bools, customers: Ints) -> None:
+        """Add matured decisions, each once.
 
         Parameters
         ----------
         drawn : shape (n, n_families)
-            Indicator that one of the family was shown, less its chance.
-        residual : shape (n,)
-            1 if the customer left, less the expected probability without an effect.
-        changed : shape (n,)
-            By the surrogate, the change of the rate of leaving a day by the action that was shown,
-            less the mean of those that might have been.
+            Indicator that one of the family was shown, less its chance; 0 where it had none.
+        truth, told : shape (n,)
+            1 if the customer left, and the probability that the surrogate told, each less the
+            probability that was expected at the decision.
+        left : shape (n,)
+            Whether the customer left.
+        customers : shape (n,), whole numbers
         """
-        self._truth += residual @ drawn
-        self._changed += changed @ drawn
+        self._truth += truth @ drawn
+        self._told += told @ drawn
         self._drawn += np.square(drawn).sum(axis=0)
-        # A customer leaves once, whatever the number of its decisions; each was drawn by itself,
-        # so that the products of two have the mean 0.
-        self._variance += np.square(residual) @ np.square(drawn)
-        is_left = residual > 0
+        self._variance += np.square(truth - told) @ np.square(drawn)
         for number in range(len(self._families)):
-            mine = drawn[:, number] > 0
-            self._shown[number] += int(mine.sum())
-            self._left[number].update(some.customers[mine & is_left].tolist())
+            mine = drawn[:, number]
+            self._shown[number] += int((mine > 0).sum())
+            self._with[number].update(customers[left & (mine > 0)].tolist())
+            self._without[number].update(customers[left & (mine < 0)].tolist())
 
-    def rows(self, duration_days: float) -> list[AuditRow]:
-        """Make the rows of the families that were shown to somebody.
-
-        Parameters
-        ----------
-        duration_days : float
-            How long an action changes the rate of leaving.
-        """
+    def rows(self) -> list[AuditRow]:
+        """Make the rows of the families of which something was drawn by chance."""
         found = []
+        level = 1 - (1 - LEVEL) / max(len(self._families), 1)
         for number, family in enumerate(self._families):
-            drawn, left = float(self._drawn[number]), len(self._left[number])
+            drawn = float(self._drawn[number])
             if drawn <= 0:
                 continue
-            truth, told = self._truth[number], self._changed[number] * duration_days
-            truth, told = truth / drawn, told / drawn
+            truth, told = float(self._truth[number]) / drawn, float(self._told[number]) / drawn
+            drew, drew_not = self._with[number], self._without[number]
             reach = np.inf
-            if left >= LEAST_LEFT:
-                bound = float(mixture_quantile(np.array([left / REFERENCE]), LEVEL)[0])
+            if min(len(drew), len(drew_not)) >= LEAST_LEFT:
+                clock = np.array([len(drew | drew_not) / REFERENCE])
+                bound = float(mixture_quantile(clock, level)[0])
                 reach = bound * float(np.sqrt(self._variance[number])) / drawn
-            shown = int(self._shown[number])
-            difference = float(truth - told)
-            low, high = difference - reach, difference + reach
-            found.append(AuditRow(family, shown, left, float(told), float(truth), low, high))
+            shown, low, high = int(self._shown[number]), truth - told - reach, truth - told + reach
+            found.append(AuditRow(family, shown, len(drew), told, truth, low, high))
         return found
 
 
