@@ -108,6 +108,9 @@ bench-lift: $(DONE)  ## Measure the sign and the coverage of the lift in 800 wor
 bench-guardrails: $(DONE)  ## Look for one harmful action of eight in 200 worlds, and for none in 200 (1 minute).
 	$(BIN)/python -m tests.bench.guardrails
 
+bench-surrogate: $(DONE)  ## Compare 7 days of surrogate with 90 of truth, and look for a slow poison (15 minutes).
+	$(BIN)/python -m tests.bench.surrogate
+
 bench-learner: $(DONE)  ## Measure what learning costs: bytes, locks, decisions with 1,000 actions, lag.
 	$(BIN)/python -m tests.bench.learner_cost
 

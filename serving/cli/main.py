@@ -14,6 +14,7 @@ import typer
 from rich.table import Table
 
 from features.private_files import protect_process
+from serving.cli.audit_surrogate import surrogate
 from serving.cli.guardrails.command import guarding
 from serving.cli.identity import identity
 from serving.cli.journeys.command import journeys_command
@@ -31,7 +32,8 @@ app = typer.Typer(
     pretty_exceptions_show_locals=False,
 )
 
-for more in (review, guarding, simulation, migration, deletion, identity, access, journeys_command):
+_REVIEW = (review, guarding, surrogate, journeys_command)
+for more in (*_REVIEW, simulation, migration, deletion, identity, access):
     app.add_typer(more)
 
 

@@ -16,6 +16,7 @@ from features.business.catalog import Catalog
 from features.business.domain import Domain
 from features.journeys.model_input import ModelInput
 from features.outcomes.examination import looks_on
+from serving.effects.surrogate_view import distrust_sentence
 from training.arrays import Floats, Indices
 from training.bandit.bandit_state import BanditState
 from training.bandit.contextual_bandit import ContextualBandit
@@ -119,7 +120,14 @@ class ServedModels:
         index = {name: number for number, name in enumerate(names)}
         columns = np.array([index[name] for name in model.features], dtype=np.intp)
         versions = {**self.versions, EFFECTS: version}
-        return replace(self, effects=model, effect_columns=columns, versions=versions)
+        wrong = map(distrust_sentence, model.distrusted)
+        found = replace(self.without_effects(), effects=model, effect_columns=columns)
+        return replace(found, versions=versions, degraded=(*found.degraded, *wrong))
+
+    def without_effects(self) -> ServedModels:
+        """Return a copy without an effect model."""
+        said = tuple(one for one in self.degraded if not one.startswith(f"{EFFECTS}: "))
+        return replace(self, effects=None, versions={**self.versions, EFFECTS: None}, degraded=said)
 
     def looks(self, channel: str) -> Sequence[float]:
         """The probability that a customer looks at each rank; a rank that is not known has 1."""

@@ -180,7 +180,7 @@ class ModelWatcher:
         self._effects = newest = found or held
         if newest is None or not set(newest.model.features) <= set(self._input.names):
             # Of another domain file: the learner fits others when enough was looked at again.
-            return replace(models, effects=None, versions={**models.versions, EFFECTS: None})
+            return models.without_effects()
         if models.versions.get(EFFECTS) == str(newest.number):
             return models
         model = newest.model.for_actions(tuple(self._catalog.priors))

@@ -9,6 +9,7 @@ from prometheus_client import Counter, Gauge, Histogram
 from features.ingest.ingest_result import IngestResult
 from serving.access.traffic_metrics import REMOVED
 from serving.contract.decisions import Decision
+from serving.effects.surrogate_view import SurrogateView
 from serving.learn.lag import MOST_COUNTED, LearnerLag
 from serving.policies.stopped_actions import Stops
 from serving.server.disk import DiskSpace
@@ -72,6 +73,23 @@ GUARDRAIL_E_VALUE = Gauge(
     ["guardrail", "action"],
     multiprocess_mode="livemax",
 )
+SURROGATE_DIFFERENCE = Gauge(
+    "nba_surrogate_difference",
+    "What a showing adds to leaving by who left, less what the features tell of it.",
+    ["family"],
+    multiprocess_mode="livemax",
+)
+SURROGATE_DISTRUSTED = Gauge(
+    "nba_surrogate_distrusted",
+    "1 while the features do not tell how actions of the family change leaving.",
+    ["family"],
+    multiprocess_mode="livemax",
+)
+EFFECT_DURATION_DAYS = Gauge(
+    "nba_effect_duration_days",
+    "How long an action changes the rate of leaving, as learned.",
+    multiprocess_mode="livemax",
+)
 
 
 def count_decision(decision: Decision, channel: str) -> None:
@@ -116,3 +134,16 @@ def set_e_values(before: EValues, now: EValues) -> None:
         GUARDRAIL_E_VALUE.labels(*labels).set(REMOVED)
     for labels, e_value in now.items():
         GUARDRAIL_E_VALUE.labels(*labels).set(e_value)
+
+
+def set_surrogate(before: SurrogateView | None, now: SurrogateView | None) -> None:
+    """Set what the audit of the surrogate of leaving has found."""
+    if now is None:
+        return
+    for row in before.rows if before else ():  # of another catalogue
+        SURROGATE_DIFFERENCE.labels(row.family).set(0)
+        SURROGATE_DISTRUSTED.labels(row.family).set(0)
+    for row in now.rows:
+        SURROGATE_DIFFERENCE.labels(row.family).set(row.by_truth - row.by_surrogate)
+        SURROGATE_DISTRUSTED.labels(row.family).set(row.disagrees)
+    EFFECT_DURATION_DAYS.set(now.duration_days)

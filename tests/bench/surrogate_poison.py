@@ -1,4 +1,7 @@
-"""A slow poison: an action that doubles leaving a week after it was shown, while features look fine.
+"""A slow poison: an action that doubles leaving after a week, while features look fine.
+
+From a week on and for three weeks, each showing of it adds to a customer's rate of leaving as much
+as this is without it. At one showing in three weeks, as under the policy here, twice as many leave.
 
 Customers come every ten days or so. Arms as in a catalogue: policy 60 %, random 20 %, nobody 20 %.
 The policy likes the poison, as it is accepted most. Twice a week the effect model is fitted to all
@@ -48,6 +51,11 @@ class Found(NamedTuple):
     day: int
     by_audit: tuple[str, ...]
     by_guardrail: bool
+
+    @property
+    def alarms(self) -> bool:
+        """Whether one of the two has found something."""
+        return bool(self.by_audit) or self.by_guardrail
 
 
 class _Log:

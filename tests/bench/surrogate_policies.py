@@ -5,8 +5,8 @@ reads them at the end of that week: `fit_effects` sees the features at the decis
 these are three days old, at the look. How leaving follows from features it learns from other
 customers, who were there before the first action, as a business knows its own past. The second one
 reads the decisions when they are 90 days old, and learns from who really left, by action-centred
-regression. It tries several weights of the prior, and two forms of an effect; the best policy by the
-world's truth counts.
+regression. It tries several weights of the prior, and two forms of an effect; the best policy by
+the world's truth counts.
 
 A policy shows an action, or none, by what acceptance earns at once and by what leaving costs.
 """

@@ -35,10 +35,14 @@ class PredictsEffects(Protocol):
         The actions that it predicts, in the order of the catalogue.
     features
         The names of its features in the model input.
+    distrusted
+        The families of actions whose effect on leaving the features do not tell.
     """
 
     @property
     def actions(self) -> tuple[str, ...]: ...
     @property
     def features(self) -> tuple[str, ...]: ...
+    @property
+    def distrusted(self) -> tuple[str, ...]: ...
     def predict_each(self, rows: Floats, channels: Sequence[str]) -> list[EffectPrediction]: ...

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from features.value_labels.labelled_decisions import LabelledDecisions
-from training.arrays import Bools, Floats
+from training.arrays import Floats
 from training.effects.effect_model import MAX_LOG_EFFECT, EffectModel
 from training.effects.leaving_rates import leaving_rate, leaving_within
 from training.effects.surrogate_audit import AuditSums, audit_note
@@ -137,9 +137,7 @@ class LeavingTruth:
         told = np.where(some.gone_at_look, left, leaving_within(later_rate, np.maximum(since, 0.0)))
         expected = leaving_within(rate, days)
         truth, told = left - expected, told - expected
-        self._audit.add(
-            drawn[known], truth[known], told[known], left[known], some.customers[known]
-        )
+        self._audit.add(drawn[known], truth[known], told[known], left[known], some.customers[known])
 
     @property
     def note(self) -> Mapping[str, Any]:
@@ -147,6 +145,7 @@ class LeavingTruth:
         solved = self.solved()
         return {
             "matured": self._counted,
+            "prior_days": self._params.duration_days,
             "duration_days": solved.duration_days,
             "corrections": dict(zip(self.families, solved.corrections.tolist(), strict=True)),
             "audit": audit_note(self._audit.rows()),

@@ -30,6 +30,8 @@ from training.evaluation.confidence_sequences import mixture_quantile
 
 LEVEL = 0.98  # of all intervals: a right surrogate is accused in at most 2 of 100 businesses
 LEAST_LEFT = 20  # customers who left after a decision that drew a family, and that did not
+# A surrogate that tells half of an effect, or twice of it, is of use; who left corrects it.
+TOLERATED = 2.0
 REFERENCE = 50.0  # customers who left, for a clock of 1; the bound is closest at 8 times as many
 
 
@@ -57,8 +59,10 @@ class AuditRow(NamedTuple):
 
     @property
     def disagrees(self) -> bool:
-        """Whether the surrogate is certainly wrong."""
-        return self.low > 0 or self.high < 0
+        """Whether the surrogate is certainly wrong, by more than `TOLERATED`."""
+        told = self.by_surrogate
+        least, most = sorted((told / TOLERATED, told * TOLERATED))
+        return told + self.low > most or told + self.high < least
 
 
 class AuditSums:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from features.ledger.simulated_clock import has_begun
+from serving.effects.surrogate_view import SurrogateView, read_surrogate_view
 from serving.server import monitoring
 from serving.server.components import Components
 from serving.server.settling.sums import BETWEEN_STEPS_S
@@ -29,6 +30,7 @@ class GuardrailTasks:
         self._threads = threads
         self._leads = leads
         self._measured: monitoring.EValues = {}
+        self._audited: SurrogateView | None = None
 
     async def watch(self) -> None:
         """Count harm, if this worker does; know what is switched off, also by another process."""
@@ -55,9 +57,16 @@ class GuardrailTasks:
         parts.engine.setup = parts.engine.setup.with_stops(stops)
 
     async def measure(self) -> None:
-        """Tell the evidence of each guardrail, and warn if the policy as a whole exceeds one."""
+        """Tell the evidence of each guardrail, and what the audit of the surrogate has found.
+
+        Warn if the policy as a whole exceeds a guardrail.
+        """
         parts = self._parts
         catalog = parts.engine.setup.compiled.catalog
         before, found = self._measured, await self._threads.run(parts.guardrails.look, catalog)
         monitoring.set_e_values(before, found)
         self._measured = found
+        if catalog.pays_effects:
+            audit = await self._threads.run(parts.ledger.read, read_surrogate_view)
+            monitoring.set_surrogate(self._audited, audit)
+            self._audited = audit
