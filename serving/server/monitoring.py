@@ -137,13 +137,12 @@ def set_e_values(before: EValues, now: EValues) -> None:
 
 
 def set_surrogate(before: SurrogateView | None, now: SurrogateView | None) -> None:
-    """Set what the audit of the surrogate of leaving has found."""
-    if now is None:
-        return
-    for row in before.rows if before else ():  # of another catalogue
-        SURROGATE_DIFFERENCE.labels(row.family).set(0)
-        SURROGATE_DISTRUSTED.labels(row.family).set(0)
-    for row in now.rows:
-        SURROGATE_DIFFERENCE.labels(row.family).set(row.by_truth - row.by_surrogate)
-        SURROGATE_DISTRUSTED.labels(row.family).set(row.disagrees)
-    EFFECT_DURATION_DAYS.set(now.duration_days)
+    """Set what the audit of the surrogate of leaving has found; None: there is no audit."""
+    rows = {row.family: row for row in now.rows} if now else {}
+    for family in {row.family for row in before.rows} - rows.keys() if before else ():
+        SURROGATE_DIFFERENCE.labels(family).set(REMOVED)
+        SURROGATE_DISTRUSTED.labels(family).set(REMOVED)
+    for family, row in rows.items():
+        SURROGATE_DIFFERENCE.labels(family).set(row.by_truth - row.by_surrogate)
+        SURROGATE_DISTRUSTED.labels(family).set(row.disagrees)
+    EFFECT_DURATION_DAYS.set(now.duration_days if now else REMOVED)

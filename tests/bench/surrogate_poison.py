@@ -35,7 +35,7 @@ LIKED = 2.0
 
 
 class Found(NamedTuple):
-    """How a world ended.
+    """The end of a world.
 
     Attributes
     ----------
@@ -54,7 +54,7 @@ class Found(NamedTuple):
 
     @property
     def alarms(self) -> bool:
-        """Whether one of the two has found something."""
+        """Return whether one of the two has found something."""
         return bool(self.by_audit) or self.by_guardrail
 
 

@@ -33,7 +33,7 @@ PRIORS = (30.0, 300.0, 3_000.0)  # in decisions
 
 
 class Gains(NamedTuple):
-    """What policies earn more than `nobody` in a world, in EUR a customer."""
+    """The gains of policies over `nobody` in a world, in EUR a customer."""
 
     surrogate: float
     truth: float
@@ -107,7 +107,7 @@ def _follow(world: World, random: np.random.Generator, means: Floats, shown: Int
 
 
 def _added_leaving(world: World, random: np.random.Generator, means: Floats) -> Floats:
-    """What each action adds to leaving within 90 days, by the world's truth, shape (n, K)."""
+    """Compute what each action really adds to leaving within 90 days, shape (n, K)."""
     effects, plain = world.effects(means), means
     total = np.zeros((len(means), K + 1))
     fades = np.append(world.fades, 1.0)

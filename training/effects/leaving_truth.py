@@ -33,7 +33,7 @@ DISTRUSTED_SD = 0.5  # of the effect on the log rate, where only who really left
 
 
 class SolvedTruth(NamedTuple):
-    """What who really left tells.
+    """The results of `LeavingTruth`.
 
     Attributes
     ----------

@@ -1,7 +1,8 @@
 """The audit of the surrogate: its effect on leaving against the effect by who really left.
 
 The surrogate is the probability to leave that a customer's features tell some days after a
-decision. Both effects are read from the same matured decisions. Say that D is 1 if an action of a
+decision. Both effects are read from the same decisions, followed for as long as each is old, up to
+four weeks. Say that D is 1 if an action of a
 family was shown, less the chance of that; L is 1 if the customer left, and S what the surrogate
 told. The audit sums D (L - S). Given what was known at the decision, D has the mean 0. So the sum
 has the mean 0 where the action changes leaving only as far as the features show it, and a level of
@@ -42,7 +43,7 @@ class AuditRow(NamedTuple):
     ----------
     family : str
     decisions, left : int
-        Matured decisions that showed one of its actions, and customers who left after one.
+        Followed decisions that showed one of its actions, and customers who left after one.
     by_surrogate, by_truth : float
         What a showing adds to the probability to leave, against what else might be shown.
     low, high : float
@@ -59,7 +60,7 @@ class AuditRow(NamedTuple):
 
     @property
     def disagrees(self) -> bool:
-        """Whether the surrogate is certainly wrong, by more than `TOLERATED`."""
+        """Return whether the surrogate is certainly wrong, by more than `TOLERATED`."""
         told = self.by_surrogate
         least, most = sorted((told / TOLERATED, told * TOLERATED))
         return told + self.low > most or told + self.high < least
@@ -83,7 +84,7 @@ class AuditSums:
         self._without: list[set[int]] = [set() for _ in range(n)]
 
     def add(self, drawn: Floats, truth: Floats, told: Floats, left: Bools, customers: Ints) -> None:
-        """Add matured decisions, each once.
+        """Add followed decisions, each once.
 
         Parameters
         ----------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
 from features.ledger.simulated_clock import has_begun
 from serving.effects.surrogate_view import SurrogateView, read_surrogate_view
@@ -66,7 +67,7 @@ class GuardrailTasks:
         before, found = self._measured, await self._threads.run(parts.guardrails.look, catalog)
         monitoring.set_e_values(before, found)
         self._measured = found
-        if catalog.pays_effects:
-            audit = await self._threads.run(parts.ledger.read, read_surrogate_view)
-            monitoring.set_surrogate(self._audited, audit)
-            self._audited = audit
+        read = partial(self._threads.run, parts.ledger.read, read_surrogate_view)
+        audit = await read() if catalog.pays_effects else None
+        monitoring.set_surrogate(self._audited, audit)
+        self._audited = audit

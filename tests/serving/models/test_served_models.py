@@ -92,9 +92,26 @@ class AgeEffects:
 
     actions, features = ("discount", "calendar"), ("age_years",)
 
+    def __init__(self, *distrusted: str) -> None:
+        self.distrusted = distrusted
+
     def predict_each(self, rows, channels):
         nothing = np.zeros(2)
         return [EffectPrediction(0.01 * row[[0, 0]], nothing, nothing, nothing) for row in rows]
+
+
+def test_a_family_whose_surrogate_is_wrong_is_named_until_it_is_right(untrained, toy_domain):
+    names, before = ModelInput(toy_domain).names, untrained.degraded
+    models = untrained.with_effects(AgeEffects("offers", "calls"), "7", names)
+    assert models.degraded[: len(before)] == before
+    assert [("offers" in one, "calls" in one) for one in models.degraded[len(before) :]] == [
+        (True, False),
+        (False, True),
+    ]
+    assert len(models.with_effects(AgeEffects("calls"), "8", names).degraded) == len(before) + 1
+    assert models.with_effects(AgeEffects(), "8", names).degraded == before
+    without = models.without_effects()
+    assert (without.degraded, without.effects, without.versions["effects"]) == (before, None, None)
 
 
 def test_an_effect_model_reads_its_own_columns_of_the_row(untrained, toy_domain, row):

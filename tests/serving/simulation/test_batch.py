@@ -53,6 +53,7 @@ class EveryFeature:
     """An effect model: each action adds by the number of events, and by its place."""
 
     features = ("events_n",)
+    distrusted = ()
 
     def __init__(self, actions: tuple[str, ...]) -> None:
         self.actions = actions

@@ -1,4 +1,4 @@
-"""Who really left tells how long an effect lasts, corrects it, and says where it is wrong."""
+"""The truth about leaving tells how long an effect lasts, corrects it, and finds wrong ones."""
 
 from __future__ import annotations
 

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import re
+from dataclasses import replace
 from datetime import timedelta
 from types import SimpleNamespace
 
 import pytest
 
 from features.ledger.simulated_clock import SimulatedClock, set_clock
-from serving.access.traffic_metrics import answer_metrics
+from serving.access.traffic_metrics import REMOVED, answer_metrics
 from serving.guardrails.watch import GuardrailWatch
 from serving.server import monitoring
 from serving.server.settling.guarding import GuardrailTasks
+from tests.serving.effects.made import audited_note, made_model, published
 from tests.serving.guardrails.conftest import (  # noqa: F401
     COMPLAINTS,
     HOUR,
@@ -23,6 +25,7 @@ from tests.serving.guardrails.conftest import (  # noqa: F401
 )
 from tests.serving.guardrails.made import harmful_test, with_harm
 from tests.serving.guardrails.test_stops import lift, stop
+from training.effects.surrogate_audit import AuditRow
 
 
 class Threads:
@@ -36,6 +39,7 @@ def worker(shop, leads, clock=None):
     parts = SimpleNamespace(
         engine=shop.engine,
         guardrails=GuardrailWatch(shop.ledger, shop.domain),
+        ledger=shop.ledger,
         clock=clock or (lambda: shop.now),
     )
     return GuardrailTasks(parts, Threads(), leads)
@@ -107,6 +111,21 @@ def test_the_evidence_of_what_was_removed_is_no_longer_told(business, monkeypatc
     actions = {name: one for name, one in shop.base.actions.items() if name != "call_back"}
     shop.use({"kept": COMPLAINTS["complaints"]}, actions=actions)
     assert told() == {("kept", "discount"), ("kept", "policy")}
+
+
+def test_the_audit_of_the_surrogate_is_told_where_effects_are_paid(business):  # noqa: F811
+    shop = business()
+    model, family = made_model(discount=0.0), "told once"
+    note = audited_note(AuditRow(family, 90, 30, 0.0, 0.03, 0.01, 0.05))
+    published(shop.ledger, replace(model, note=note), shop.now)
+    tasks = worker(shop, leads=True)
+    asyncio.run(tasks.measure())
+    assert monitoring.EFFECT_DURATION_DAYS._value.get() == REMOVED  # by acceptance alone
+    shop.use(COMPLAINTS, objective="added_value")
+    asyncio.run(tasks.measure())
+    assert monitoring.EFFECT_DURATION_DAYS._value.get() == 40.0
+    assert monitoring.SURROGATE_DISTRUSTED.labels(family)._value.get() == 1
+    assert monitoring.SURROGATE_DIFFERENCE.labels(family)._value.get() == 0.03
 
 
 def test_tests_do_not_begin_at_a_simulated_time_that_may_still_be_set_back(ledger, toy_catalog):
