@@ -102,14 +102,19 @@ class EffectLearner:
             return True
         return now >= last.at + AT_LATEST
 
-    def fit(self, now: datetime) -> FittedEffects:
+    def fit(self, now: datetime, pause: float = 0.0) -> FittedEffects:
         """Fit effects to the newest labelled decisions; takes seconds.
 
         Changes nothing, so it may run in a thread beside the looks. `publish` then writes.
+
+        Parameters
+        ----------
+        pause : float
+            See `fit_from_ledger`.
         """
         looked, last = self._ledger.read(_progress)
         try:
-            model = self._fitted(now)
+            model = self._fitted(now, pause)
         except Exception:
             self._failed_at = now
             raise
@@ -117,10 +122,10 @@ class EffectLearner:
             return FittedEffects(None, {}, looked, last.number)
         return FittedEffects(model.to_bytes(), model.note, looked, last.number)
 
-    def _fitted(self, now: datetime) -> EffectModel | None:
+    def _fitted(self, now: datetime, pause: float) -> EffectModel | None:
         domain, catalog = self._domain, self.catalog
         return fitting.fit_from_ledger(
-            self._ledger, domain, catalog, self._input, self._params, now, self._keep
+            self._ledger, domain, catalog, self._input, self._params, now, self._keep, pause
         )
 
     def publish(self, fitted: FittedEffects, now: datetime) -> bool:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 
 import sqlalchemy as sa
 
 from features.business.catalog import Catalog
 from features.business.domain import Domain
+from features.clock import monotonic_s
 from features.journeys.model_input import ModelInput
 from features.ledger import tables
 from features.ledger.ledger import Ledger
@@ -20,6 +22,7 @@ from training.effects.effect_model import EffectModel
 from training.params import EffectParams
 
 KEPT = 20_000  # decisions, of 1 kB each
+PAUSE = 2.0  # so many times as long as a batch took, so that a learner's steps go on at their speed
 
 
 def fit_from_ledger(
@@ -30,6 +33,7 @@ def fit_from_ledger(
     params: EffectParams,
     now: datetime,
     keep: int = KEPT,
+    pause: float = 0.0,
 ) -> EffectModel | None:
     """Fit the effects of the actions of a catalogue; None if too little has happened yet.
 
@@ -40,6 +44,8 @@ def fit_from_ledger(
     ----------
     keep : int
         So many decisions, at most, are read once and kept for all passes.
+    pause : float
+        After each batch of decisions, so many times as long as it took; see `PAUSE`.
     """
     rules = LabelRules(domain, catalog, model_input)
     business = EffectInput(
@@ -56,11 +62,13 @@ def fit_from_ledger(
 
     def read(every: int) -> Iterator[LabelledDecisions]:
         if every > 1 or total > keep:
-            yield from stream_labelled(ledger, rules, now, params.newest, every=every)
+            yield from _paced(
+                stream_labelled(ledger, rules, now, params.newest, every=every), pause
+            )
             return
         if not kept:
-            kept.extend(stream_labelled(ledger, rules, now, params.newest))
-        yield from kept
+            kept.extend(_paced(stream_labelled(ledger, rules, now, params.newest), pause))
+        yield from _paced(kept, pause)
 
     return fit_effects(read, total, business, params)
 
@@ -69,3 +77,12 @@ def _count_served(connection: sa.Connection) -> int:
     counted = sa.select(sa.func.count()).where(tables.decisions.c.served)
     count: int = connection.execute(counted).scalar_one()
     return count
+
+
+def _paced(batches: Iterable[LabelledDecisions], pause: float) -> Iterator[LabelledDecisions]:
+    """Yield batches, with pauses so many times as long as it took to read and to use each."""
+    began_s = monotonic_s()
+    for batch in batches:
+        yield batch
+        time.sleep(pause * (monotonic_s() - began_s))
+        began_s = monotonic_s()

@@ -22,6 +22,7 @@ from features.ledger.tables import EPOCH
 from features.outcomes.attribution import shown_actions
 from features.outcomes.silence import silent_interval
 from serving.effects.effect_learner import EffectLearner
+from serving.effects.fitting import PAUSE
 from serving.effects.published import FittedEffects
 from serving.learn.checkpoints import forgotten_at
 from serving.learn.credits import read_credits
@@ -134,7 +135,7 @@ class LearnerMaintenance:
             fitted, self._fit = self._fit, None
             effects.publish(fitted.result(), now)
         if self._fit is None and effects.wants_fit(now, growth):
-            self._fit = self._pool.submit(effects.fit, now)
+            self._fit = self._pool.submit(effects.fit, now, PAUSE)
 
     def _adopt(self, fitted: Future[FittedTrees], now: datetime) -> None:
         self._learner.adopt_trees(fitted.result(), now)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from datetime import timedelta
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 
 from features.journeys.model_input import ModelInput
 from features.value_labels.labelled_reader import stream_labelled
+from serving.effects import fitting
 from serving.effects.fitting import fit_from_ledger
 from tests.conftest import NOW
 from tests.serving.effects.grumpy import CUSTOMERS, FEW, MARGIN, Grumpy
@@ -58,3 +60,15 @@ def test_what_is_kept_in_memory_is_read_once_and_makes_the_same_model(grumpy, mo
     read_anew, _ = fitted(grumpy, keep=CUSTOMERS - 1)
     assert len(reads) > 2
     assert kept.to_bytes() == read_anew.to_bytes()
+
+
+def test_after_each_batch_a_fit_pauses_so_that_the_steps_of_a_learner_go_on(grumpy, monkeypatch):
+    """Each look at the clock comes a second later; all decisions are one batch."""
+    grumpy.learner().look_at_all(AFTERWARDS)
+    seconds, pauses = itertools.count(), []
+    monkeypatch.setattr(fitting, "monotonic_s", lambda: next(seconds))
+    monkeypatch.setattr(fitting.time, "sleep", pauses.append)
+    learner = grumpy.learner()
+    assert learner.fit(AFTERWARDS, pause=2.0).payload == learner.fit(AFTERWARDS).payload
+    half = len(pauses) // 2
+    assert half >= 3 and pauses == [2.0] * half + [0.0] * half

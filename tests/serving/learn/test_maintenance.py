@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from features.ingest.erasure import Erasure
 from features.ledger import tables
+from serving.effects.fitting import PAUSE
 from serving.learn.learner import Learner
 from serving.learn.maintenance import (
     GROWTH_BEHIND,
@@ -127,8 +128,8 @@ class Effects:
         self.growth.append(growth)
         return self.wanted
 
-    def fit(self, now: object) -> object:
-        return "fitted", now
+    def fit(self, now: object, pause: float = 0.0) -> object:
+        return "fitted", now, pause
 
     def publish(self, fitted: object, now: object) -> None:
         self.wanted = False
@@ -147,17 +148,17 @@ def test_effects_are_fitted_beside_the_steps_and_then_published(shop):
     assert effects.growth == [GROWTH_BEHIND] and not effects.published
     maintenance.close()  # waits for what was begun
     maintenance.check(shop.now + HOUR, 2.0)
-    assert effects.published == [(("fitted", shop.now), shop.now + HOUR)]
+    assert effects.published == [(("fitted", shop.now, PAUSE), shop.now + HOUR)]
 
 
 @pytest.mark.parametrize("is_begun", [False, True])
 def test_effects_that_are_due_are_fitted_and_published_before_it_goes_on(shop, is_begun):
     maintenance, effects = with_effects(shop)
-    begun = shop.now if is_begun else shop.now + HOUR
+    begun = (shop.now, PAUSE) if is_begun else (shop.now + HOUR, 0.0)
     if is_begun:
         maintenance.check(shop.now, 1.0)
     maintenance.finish_effects(shop.now + HOUR)
-    assert effects.published == [(("fitted", begun), shop.now + HOUR)]
+    assert effects.published == [(("fitted", *begun), shop.now + HOUR)]
     maintenance.finish_effects(shop.now + DAY)
     assert len(effects.published) == 1, "no more is due"
     maintenance.close()
