@@ -81,7 +81,7 @@ class LeavingTruth:
     def add(
         self, some: LabelledDecisions, vectors: Floats, centred: Floats, later_rate: Floats
     ) -> None:
-        """Add some decisions.
+        """Add some decisions; those of customers who had left before tell nothing.
 
         Parameters
         ----------
@@ -92,8 +92,10 @@ class LeavingTruth:
             The surrogate: the rate of leaving a day that the features tell at the look; nan where
             nobody has looked yet, or the customer had left.
         """
+        stayed = ~(some.left_after_days < 0)  # nan: has not left
+        some, vectors, centred = some.take(stayed), vectors[stayed], centred[stayed]
         rate, drawn = leaving_rate(vectors, self._model.level), centred @ self._of_family
-        self._add_audit(some, rate, drawn, later_rate)
+        self._add_audit(some, rate, drawn, later_rate[stayed])
         mature = some.age_days >= self._mature_days
         if mature.any():
             self._add_mature(

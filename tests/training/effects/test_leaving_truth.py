@@ -109,3 +109,8 @@ def test_a_young_decision_is_audited_and_not_yet_matured():
     assert young.note["matured"] == 0 and young.note["audit"][0]["decisions"] == 2000
     assert young.note["duration_days"] == pytest.approx(45.0, abs=0.01)
     assert truth(0.1, n=400, age_days=np.full(400, 2.0)).note["audit"] == []
+
+
+def test_a_decision_for_a_customer_who_had_left_before_tells_nothing():
+    found = truth(0.1, n=400, left_after_days=np.full(400, -1.0))
+    assert found.note["matured"] == 0 and found.note["audit"] == []
