@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from features.value_labels.labelled_decisions import LabelledDecisions
-from training.arrays import Floats
+from training.arrays import Bools, Floats
 from training.effects.effect_model import MAX_LOG_EFFECT, EffectModel
 from training.effects.leaving_rates import leaving_rate, leaving_within
 from training.effects.surrogate_audit import AuditSums, audit_note
@@ -28,6 +28,7 @@ from training.params import EffectParams
 MATURE_DAYS = 21.0  # after a decision, much of its effect on leaving has come
 FOLLOW_DAYS = 28.0  # the audit follows a decision for so long, and no longer
 LEAST_VARIANCE = 1e-4  # of who leaves: else the customers who hardly leave would decide
+TINY = 1e-12
 DURATIONS = np.arange(3.0, 121.0)  # days
 DISTRUSTED_SD = 0.5  # of the effect on the log rate, where only who really left tells it
 
@@ -73,7 +74,7 @@ class LeavingTruth:
         named = [groups.get(action, "") or action for action in model.actions]
         self.families = tuple(dict.fromkeys(named))
         self._of_family = np.array([[float(n == f) for f in self.families] for n in named])
-        width = 2 * len(self.families)
+        width = 1 + len(self.families)
         self._second, self._first = np.zeros((width, width)), np.zeros(width)
         self._audit = AuditSums(self.families)
         self._counted = 0
@@ -116,8 +117,8 @@ class LeavingTruth:
         log_effect = (vectors @ self._model.basis) @ self._model.leaving.T
         factor = np.exp(np.clip(log_effect, -MAX_LOG_EFFECT, MAX_LOG_EFFECT))
         # The change of the rate by the action that was drawn, less the mean of those that might be.
-        changed = (centred * (factor - 1.0)) @ self._of_family
-        rows = rate[:, None] * np.hstack([changed, drawn])
+        changed = (centred * (factor - 1.0)).sum(axis=1)
+        rows = rate[:, None] * np.column_stack([changed, drawn])
         variance = np.maximum(expected * (1 - expected), LEAST_VARIANCE)
         weighted = rows / variance[:, None]
         self._second += weighted.T @ rows
@@ -181,25 +182,43 @@ class LeavingTruth:
         The prior of the duration is that of the settings; that of a correction is 0. A family that
         is distrusted has no effect by surrogate: its correction is all of its effect.
         """
-        params, n = self._params, len(self.families)
-        trusted = np.array([float(family not in self.distrusted) for family in self.families])
-        spread = np.where(trusted > 0, params.correction_sd, DISTRUSTED_SD)
-        told = self._second[:, :n] @ trusted
-        first, of_told = self._first[n:], told[n:]
-        logs, means, variances = [], [], []
-        for duration in DURATIONS:
-            days = duration * -np.expm1(-self._mature_days / duration)
-            scale = days * spread
-            precision = np.eye(n) + self._second[n:, n:] * np.outer(scale, scale)
-            residual = (first - days * of_told) * scale
-            inverse = np.linalg.inv(precision)
-            fit = days * (self._first[:n] @ trusted) - days**2 * (trusted @ told[:n]) / 2
-            fit += residual @ inverse @ residual / 2 - np.linalg.slogdet(precision)[1] / 2
-            logs.append(fit - ((duration - params.duration_days) / params.duration_sd) ** 2 / 2)
-            means.append(inverse @ residual * spread)
-            variances.append(np.diag(inverse) * np.square(spread))
-        chance = np.exp(np.array(logs) - max(logs))
+        params, days = self._params, _come(self._mature_days)[:, None]
+        wrong = np.array([family in self.distrusted for family in self.families])
+        spread = np.where(wrong, DISTRUSTED_SD, params.correction_sd)
+        drawn, first = self._second[1:, 1:], self._first[1:] * spread
+        of_told, told_square, told_first = self._told(wrong)
+        # In the axes of the drawn effects, the posterior of each duration is a quotient.
+        roots, axes = np.linalg.eigh(drawn * np.outer(spread, spread))
+        precision = 1 + np.square(days) * np.maximum(roots, 0.0)
+        residual = days * (first @ axes - days * ((of_told * spread) @ axes))
+        fit = (np.square(residual) / precision - np.log(precision)).sum(axis=1) / 2
+        fit += days[:, 0] * told_first - np.square(days[:, 0]) * told_square / 2
+        fit -= np.square((DURATIONS - params.duration_days) / params.duration_sd) / 2
+        chance = np.exp(fit - fit.max())
         chance /= chance.sum()
         return SolvedTruth(
-            float(chance @ DURATIONS), chance @ np.array(means), chance @ np.array(variances)
+            duration_days=float(chance @ DURATIONS),
+            corrections=spread * (axes @ (chance @ (residual / precision))),
+            variances=np.square(spread) * (np.square(axes) @ (chance @ (1 / precision))),
         )
+
+    def _told(self, wrong: Bools) -> tuple[Floats, float, float]:
+        """Sum the told effects with the drawn ones, with themselves and with leaving.
+
+        The means of the families that are distrusted are taken out.
+        """
+        drawn, of_told = self._second[1:, 1:], self._second[1:, 0]
+        scale = TINY * max(float(np.trace(drawn)), TINY)
+        means = np.where(wrong, np.linalg.solve(drawn + scale * np.eye(len(drawn)), of_told), 0.0)
+        square = self._second[0, 0] - 2 * means @ of_told + means @ drawn @ means
+        return (
+            of_told - drawn @ means,
+            float(square),
+            float(self._first[0] - means @ self._first[1:]),
+        )
+
+
+def _come(mature_days: float) -> Floats:
+    """The part of each of `DURATIONS` that has come when decisions are mature, in days."""
+    come: Floats = DURATIONS * -np.expm1(-mature_days / DURATIONS)
+    return come
