@@ -19,7 +19,7 @@ RESAMPLES = 1000
 
 
 class UpliftCurve(NamedTuple):
-    """What contacting the customers with the highest scores first adds; begins at 0, 0.
+    """A curve of what contacting the customers with the highest scores adds, from 0, 0.
 
     Customers of equal scores are added together, so there is one point for each distinct score.
 
@@ -42,7 +42,7 @@ class UpliftCurve(NamedTuple):
 
 
 class ContactGain(NamedTuple):
-    """What contacting a share of the customers earns, more than contacting nobody.
+    """The gain of contacting a share of the customers, against contacting nobody.
 
     Attributes
     ----------
