@@ -18,7 +18,7 @@ from training.arrays import Bools, Floats
 from training.bandit.encoder import Encoder
 from training.effects.effect_directions import DirectionSums, standard_basis
 from training.effects.effect_model import EffectModel
-from training.effects.effect_sums import EffectBlocks, EffectSums, centred_indicators
+from training.effects.effect_sums import CHUNK, EffectBlocks, EffectSums, centred_indicators
 from training.effects.leaving_rates import fit_leaving_rate, leaving_rate
 from training.effects.leaving_truth import LeavingTruth
 from training.params import EffectParams
@@ -26,6 +26,7 @@ from training.params import EffectParams
 MAX_CHANGE = 2.0  # of the log rate of leaving between a decision and the look
 LEAST_AGE_DAYS = 1.0  # before, hardly a purchase can have followed
 NO_RATE = -50.0  # log of a rate of leaving of about 0 a day
+ROUNDING = 1e-9  # chances that miss 1 by less add up to 1
 
 # Reads decisions: all of them, or every n-th one. Called several times.
 ReadDecisions = Callable[[int], Iterator[LabelledDecisions]]
@@ -109,12 +110,12 @@ class _Fit:
         """Fit the rates of leaving at decisions and at looks; False: too few customers left."""
         vectors, later = self._at_decision(sample), self._at_look(sample)
         followed = np.minimum(sample.age_days, self._business.horizon_days)
-        left = sample.is_left().astype(np.float64) * (sample.left_after_days <= followed)
+        left = (sample.left_after_days <= followed).astype(np.float64)  # nan is not
         watched = self._watched(sample, followed)
-        if len({*sample.customers[left > 0].tolist()}) < self._params.least_left:
+        kept = watched > 0  # the others had left before
+        if len(np.unique(sample.customers[kept & (left > 0)])) < self._params.least_left:
             return False
         ridge = self._params.leaving_ridge
-        kept = watched > 0
         self._level = fit_leaving_rate(vectors[kept], watched[kept], left[kept], ridge)
         # The rate at a look is learned at looks and at decisions: early, few looks are followed.
         plain = np.hstack([vectors[:, : self._n_plain], np.zeros_like(vectors[:, self._n_plain :])])
@@ -139,7 +140,7 @@ class _Fit:
 
     def learn_basis(self, sample: LabelledDecisions) -> None:
         """Choose the directions along which effects are told apart."""
-        vectors, centred = self._at_decision(sample), _centred(sample)
+        vectors = self._at_decision(sample)
         n_actions, width = len(self._business.actions), vectors.shape[1]
         found = []
         usable, change = self._changes(sample, vectors)
@@ -148,9 +149,11 @@ class _Fit:
             (sample.other_margin, _is_ripe(sample)),
         ):
             sums = DirectionSums(n_actions, width)
-            if rows.any():
-                about_0 = label[rows] - label[rows].mean()
-                sums.add(vectors[rows], centred[rows], about_0)
+            mean = label[rows].mean() if rows.any() else 0.0
+            for begin in range(0, len(label), CHUNK):  # chances of many actions take much memory
+                part = begin + np.flatnonzero(rows[begin : begin + CHUNK])
+                centred = centred_indicators(sample.shown[part], sample.chances[part])
+                sums.add(vectors[part], centred, label[part] - mean)
             found.append(sums.directions(self._params.screen, self._params.directions))
         of_rate = self._rate[:, None] * (np.arange(width) > 0)[:, None]
         channels = np.eye(width)[:, self._n_plain :]
@@ -254,10 +257,18 @@ def _sample(read: ReadDecisions, every: int, business: EffectInput) -> LabelledD
 
 
 def _known(some: LabelledDecisions, actions: tuple[str, ...]) -> LabelledDecisions:
-    """The decisions whose shown action is in the catalogue, by the actions of that."""
+    """The decisions whose shown action is in the catalogue, by the actions of that.
+
+    Their chances are those of a draw among these actions, given that one of them was drawn.
+    """
     found = some if some.actions == actions else some.for_actions(actions)
     is_known = found.shown >= 0
-    return found if is_known.all() else found.take(is_known)
+    if not is_known.all():
+        found = found.take(is_known)
+    drawn = found.chances.sum(axis=1, keepdims=True)
+    if (drawn > 1 - ROUNDING).all():
+        return found
+    return found._replace(chances=found.chances / np.maximum(drawn, ROUNDING))
 
 
 def _is_ripe(some: LabelledDecisions) -> Bools:

@@ -7,6 +7,7 @@ variance, and does not bend an effect.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,7 +18,8 @@ from scipy.linalg import cho_factor, cho_solve
 
 from training.arrays import Floats, Ints
 
-MAX_WIDTH = 1_500  # of the sums; with more actions, each has a level of its own and no slopes
+MAX_WIDTH = 1_500  # of the sums without levels; what needs more is shared by more actions
+CHUNK = 1_000  # decisions whose regressors are in memory at once
 BASELINE_PRECISION = 10.0  # of each baseline weight, in decisions
 
 
@@ -40,7 +42,10 @@ class SolvedEffects(NamedTuple):
 
 @dataclass(frozen=True)
 class EffectBlocks:
-    """How effects are shared: an action has that of any action, of its group, and its own.
+    """Shares effects: an action has that of any action, of its group, and its own.
+
+    With many actions, each has a level of its own and no slopes; with many groups, the largest ones
+    alone have a block.
 
     Attributes
     ----------
@@ -57,9 +62,11 @@ class EffectBlocks:
 
     @cached_property
     def shared(self) -> Floats:
-        """Which blocks of whole vectors each action has, shape (n_actions, n_blocks)."""
+        """Blocks of whole vectors that each action has, shape (n_actions, n_blocks)."""
         names = [self.groups.get(action, "") for action in self.actions]
-        several = [name for name in dict.fromkeys(names) if name and names.count(name) > 1]
+        sizes = Counter(name for name in names if name)
+        largest = sizes.most_common(max(MAX_WIDTH // self.width - 2, 0))
+        several = [name for name, size in largest if size > 1]
         of_any = np.ones((len(names), 1))
         of_group = np.array([[float(name == group) for group in several] for name in names])
         blocks = np.hstack([of_any, of_group.reshape(len(names), len(several))])
@@ -69,7 +76,7 @@ class EffectBlocks:
 
     @property
     def has_own_slopes(self) -> bool:
-        """Whether each action has a block of its own; else it has only a level of its own."""
+        """Return whether each action has a block of its own; else it has a level of its own."""
         return bool(self.shared.shape[1] > len(self.actions))
 
     @property
@@ -144,10 +151,12 @@ class EffectSums:
         centred : shape (n, n_actions)
         label, weight : shape (n,)
         """
-        rows = self.blocks.regressors(vectors, centred)
-        weighted = rows * weight[:, None]
-        self._second += weighted.T @ rows
-        self._first += label @ weighted
+        for begin in range(0, len(label), CHUNK):
+            part = slice(begin, begin + CHUNK)
+            rows = self.blocks.regressors(vectors[part], centred[part])
+            weighted = rows * weight[part, None]
+            self._second += weighted.T @ rows
+            self._first += label[part] @ weighted
         self._square += float(weight @ np.square(label))
         self.counted += float(weight.sum())
 
