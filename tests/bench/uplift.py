@@ -10,8 +10,8 @@ more than it costs.
 
 A visit is worth the spending of the learning half divided by its visits (some 7 dollars). What was
 learned from visits is so judged by money: the spending of the other half, less 0.10 an e-mail,
-doubly robust. Settings were chosen on the splits of the seeds 100 to 119; the figures are of the
-seeds 0 to 19.
+doubly robust. The settings are those of the service. They were compared with others on the splits
+of the seeds 100 to 119 only; the figures are of the seeds 0 to 19.
 """
 
 from __future__ import annotations
