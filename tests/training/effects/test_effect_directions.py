@@ -1,0 +1,62 @@
+"""The directions of effects, against t-statistics by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from training.effects.effect_directions import DirectionSums, standard_basis
+
+# 16 decisions. Times a signal of 1, the sums are 16, 8 and 16 and the squares 16: t = 4, 2 and 4.
+VECTORS = np.column_stack([np.ones(16), np.repeat([1.0, -1.0], [12, 4]), np.ones(16)])
+HALVES = np.tile([0.5, -0.5], 8)  # of an action that is shown to every other customer
+TWO = 4 * HALVES  # times the halves: 1
+
+
+def test_a_direction_is_the_t_statistics_that_are_above_the_least():
+    sums = DirectionSums(1, 3)
+    sums.add(VECTORS, HALVES[:, None], TWO)
+    assert sums.directions(1.0, 9)[:, 0] == pytest.approx(np.array([0.0, 1, 3]) / np.sqrt(10))
+    assert sums.directions(3.0, 9)[:, 0] == pytest.approx([0.0, 0.0, 1.0])
+    assert sums.directions(4.0, 9).shape == (3, 0)
+
+
+@pytest.mark.parametrize("factor", [1e-3, -1.0, 1e12])
+def test_a_direction_does_not_depend_on_the_currency(factor):
+    sums = DirectionSums(1, 3)
+    sums.add(VECTORS, HALVES[:, None], TWO * factor)
+    expected = np.sign(factor) * np.array([0.0, 1, 3]) / np.sqrt(10)
+    assert sums.directions(1.0, 9)[:, 0] == pytest.approx(expected, abs=1e-4)
+
+
+def test_batches_add_up():
+    sums = DirectionSums(1, 3)
+    for part in (slice(0, 1), slice(1, 9), slice(9, 9), slice(9, 16)):
+        sums.add(VECTORS[part], HALVES[part, None], TWO[part])
+    assert sums.directions(1.0, 9)[:, 0] == pytest.approx(np.array([0.0, 1, 3]) / np.sqrt(10))
+
+
+def test_the_clearest_directions_are_kept_in_the_order_of_the_actions():
+    # The last element rises with the signal of the first action in 14 of 16 decisions, t = 3; in 12
+    # with that of the second, t = 2; in all with that of the third, t = 4.
+    signs = np.array([np.repeat([-1.0, 1.0], [wrong, 16 - wrong]) for wrong in (2, 4, 0)]).T
+    sums = DirectionSums(3, 2)
+    sums.add(np.ones((16, 2)), HALVES[:, None] * signs, TWO)
+    assert sums.directions(1.0, 3).tolist() == [[0.0] * 3, [1.0] * 3]
+    assert sums.directions(2.5, 3).shape == (2, 2)
+    assert sums.directions(1.0, 1).shape == (2, 1)
+    assert sums.directions(1.0, 0).shape == (2, 0)
+    assert DirectionSums(3, 2).directions(0.0, 3).shape == (2, 0)  # nothing was added
+
+
+def test_a_basis_makes_a_mean_of_0_and_a_variance_of_1():
+    vectors = np.array([[1.0, 3.0, 7.0], [1.0, 5.0, 7.0], [1.0, 3.0, 7.0], [1.0, 5.0, 7.0]])
+    parts = np.array([[0.0, 0.0, 0.0], [2.0, 0.0, 0.0], [1.0, 1.0, 0.0]])
+    basis = standard_basis(parts, vectors)  # the second is 7 for all, the third 0: both left out
+    # 2 x + 7 is 13 or 17: the mean is 15, the deviation 2.
+    assert basis == pytest.approx(np.array([[1.0, -7.5], [0.0, 1.0], [0.0, 0.5]]))
+    assert vectors @ basis == pytest.approx(np.array([[1.0, -1], [1, 1], [1, -1], [1, 1]]))
+
+
+def test_a_basis_of_no_direction_is_the_level():
+    assert standard_basis(np.zeros((2, 0)), np.ones((3, 2))).tolist() == [[1.0], [0.0]]
