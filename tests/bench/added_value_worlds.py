@@ -24,14 +24,16 @@ from training.simulation.business import (
 )
 from training.simulation.draws import draw_arrival_minutes
 
-SEGMENTS = ("north", "east", "south")
+# What a business knows of customers; of the three kinds, the second is neither.
+FEATURES = ("regular", "wary")
+KNOWN = np.array([[1, 0], [0, 0], [0, 1]])
 MARGIN_EUR, COST_EUR, REMAINING_EUR = 5.0, 0.5, 20.0
 PREFIX = "k"
 
 
 @dataclass(frozen=True)
 class Kinds:
-    """The kinds of customers of a world, each as frequent; a segment for each.
+    """The kinds of customers of a world, each as frequent; see `KNOWN`.
 
     Attributes
     ----------
@@ -92,7 +94,10 @@ class KindsWorld:
         return pd.DataFrame(
             {
                 "customer_id": [f"{PREFIX}{number}" for number in range(len(self.kind))],
-                "segment": [SEGMENTS[one] for one in self.kind.tolist()],
+                **{
+                    name: np.where(KNOWN[self.kind, place] > 0, "yes", "no")
+                    for place, name in enumerate(FEATURES)
+                },
                 "age": self._age,
             }
         )
@@ -105,7 +110,7 @@ class KindsWorld:
         self._who = np.flatnonzero(~self.gone & (self._uniform[0] < self.kinds.visits))
         self.visited[self._who, self.day] = True
         n = len(self._who)
-        contexts = np.eye(len(SEGMENTS))[self.kind[self._who]]
+        contexts = KNOWN[self.kind[self._who]].astype(np.float64)
         allowed = np.ones((n, 2), dtype=np.bool_)
         return Arrivals(self._who, np.zeros(n, dtype=np.int64), contexts, allowed)
 
@@ -171,7 +176,7 @@ def business_of(kinds: Kinds) -> SimulatedBusiness:
         domain=str(Path(__file__).with_name("added_value")),
         prefix=PREFIX,
         channels=("web",),
-        features=SEGMENTS,
+        features=FEATURES,
         actions=(
             SimulatedAction("no_action", "none"),
             SimulatedAction("offer", "promotion", MARGIN_EUR, COST_EUR, ("web",)),
