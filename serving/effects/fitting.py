@@ -54,7 +54,7 @@ def fit_from_ledger(
         features=model_input.names,
         channels=tuple(domain.channels),
         horizon_days=rules.horizon_days,
-        tells_leaving=model_input.leaving.event is not None,
+        tells_leaving=domain.churn is not None,
     )
 
     total = min(ledger.read(_count_served), params.newest)

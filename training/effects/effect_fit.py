@@ -23,6 +23,7 @@ from training.effects.leaving_rates import fit_leaving_rate, leaving_rate
 from training.effects.leaving_truth import LeavingTruth
 from training.params import EffectParams
 
+BASELINE_RIDGE = 100.0  # decisions
 MAX_CHANGE = 2.0  # of the log rate of leaving between a decision and the look
 LEAST_AGE_DAYS = 1.0  # before, hardly a purchase can have followed
 NO_RATE = -50.0  # log of a rate of leaving of about 0 a day
@@ -86,8 +87,10 @@ def fit_effects(
         sample.rows, business.features, business.channels, on=sample.channels.tolist()
     )
     fit = _Fit(business, params, encoder, _columns(encoder, business.features))
-    if not (fit.learn_rates(sample) if business.tells_leaving else fit.assume_no_leaving(sample)):
-        return None
+    # Before customers leave, what an action adds to purchases can be learned already.
+    if not (business.tells_leaving and fit.learn_rates(sample)):
+        if not fit.assume_no_leaving(sample):
+            return None
     fit.learn_basis(sample)
     fit.add_up(read)
     return fit.model(read)
@@ -126,6 +129,7 @@ class _Fit:
         days = np.concatenate([watched[kept], since[on]])
         gone = np.concatenate([left[kept], left[here][on]])
         self._rate = fit_leaving_rate(both, days, gone, ridge)
+        self._tells_leaving = True
         return True
 
     def assume_no_leaving(self, sample: LabelledDecisions) -> bool:
@@ -136,6 +140,7 @@ class _Fit:
         self._rate = np.zeros(self._encoder.width)
         self._level = np.zeros(self._encoder.width)
         self._level[0] = NO_RATE
+        self._tells_leaving = False
         return True
 
     def learn_basis(self, sample: LabelledDecisions) -> None:
@@ -144,17 +149,19 @@ class _Fit:
         n_actions, width = len(self._business.actions), vectors.shape[1]
         found = []
         usable, change = self._changes(sample, vectors)
+        self._baselines = []
         for label, rows in (
             (change, usable),
             (sample.other_margin, _is_ripe(sample)),
         ):
             sums = DirectionSums(n_actions, width)
-            mean = label[rows].mean() if rows.any() else 0.0
+            baseline = _baseline(vectors[rows], label[rows])
             for begin in range(0, len(label), CHUNK):  # chances of many actions take much memory
                 part = begin + np.flatnonzero(rows[begin : begin + CHUNK])
                 centred = centred_indicators(sample.shown[part], sample.chances[part])
-                sums.add(vectors[part], centred, label[part] - mean)
+                sums.add(vectors[part], centred, label[part] - vectors[part] @ baseline)
             found.append(sums.directions(self._params.screen, self._params.directions))
+            self._baselines.append(baseline)
         of_rate = self._rate[:, None] * (np.arange(width) > 0)[:, None]
         channels = np.eye(width)[:, self._n_plain :]
         self._basis = standard_basis(np.hstack([of_rate, *found, channels]), vectors)
@@ -168,15 +175,16 @@ class _Fit:
             vectors = self._at_decision(some)
             mine, centred = vectors @ self._basis, _centred(some)
             usable, change = self._changes(some, vectors)
+            of_change, of_margin = (vectors @ baseline for baseline in self._baselines)
             if usable.any():
-                args = mine[usable], centred[usable], change[usable], some.weight[usable]
-                self._leaving.add(*args)
+                rest = (change - of_change)[usable]
+                self._leaving.add(mine[usable], centred[usable], rest, some.weight[usable])
             ripe = _is_ripe(some)
             if ripe.any():
                 # The younger a decision, the smaller is the part of its effect that has shown.
                 share = np.minimum(some.age_days / business.horizon_days, 1.0) * some.weight
-                args = mine[ripe], centred[ripe], some.other_margin[ripe], share[ripe]
-                self._purchases.add(*args)
+                rest = (some.other_margin - of_margin)[ripe]
+                self._purchases.add(mine[ripe], centred[ripe], rest, share[ripe])
 
     def model(self, read: ReadDecisions) -> EffectModel:
         """Solve for the effects, and hold the effect on leaving against who left."""
@@ -196,7 +204,7 @@ class _Fit:
             duration_days=params.duration_days,
             note={"looked": self._leaving.counted, "decisions": self._purchases.counted},
         )
-        if not business.tells_leaving:
+        if not self._tells_leaving:
             return model
         truth = LeavingTruth(model, business.groups, params, business.horizon_days)
         for some in self._read(read):
@@ -209,7 +217,7 @@ class _Fit:
 
         Customers who had left by the look are left out: they count among those who really left.
         """
-        usable = some.is_looked & ~some.gone_at_look & self._business.tells_leaving
+        usable = some.is_looked & ~some.gone_at_look & self._tells_leaving
         change = np.zeros(some.n_decisions)
         if usable.any():
             before = vectors[usable, : self._n_plain] @ self._rate[: self._n_plain]
@@ -248,6 +256,13 @@ class _Fit:
         until = np.where(np.isnan(some.left_after_days), np.inf, some.left_after_days + 0.5)
         watched: Floats = np.minimum(until, followed)
         return watched
+
+
+def _baseline(vectors: Floats, label: Floats) -> Floats:
+    """Fit the label without regard to the action, shape (width,): it lessens the noise."""
+    second = vectors.T @ vectors + BASELINE_RIDGE * np.eye(vectors.shape[1])
+    baseline: Floats = np.linalg.solve(second, vectors.T @ label)
+    return baseline
 
 
 def _sample(read: ReadDecisions, every: int, business: EffectInput) -> LabelledDecisions | None:
