@@ -88,9 +88,9 @@ def fit_effects(
     )
     fit = _Fit(business, params, encoder, _columns(encoder, business.features))
     # Before customers leave, what an action adds to purchases can be learned already.
-    if not (business.tells_leaving and fit.learn_rates(sample)):
-        if not fit.assume_no_leaving(sample):
-            return None
+    has_rates = business.tells_leaving and fit.learn_rates(sample)
+    if not has_rates and not fit.assume_no_leaving(sample):
+        return None
     fit.learn_basis(sample)
     fit.add_up(read)
     return fit.model(read)
