@@ -261,8 +261,7 @@ class _Fit:
 def _baseline(vectors: Floats, label: Floats) -> Floats:
     """Fit the label without regard to the action, shape (width,): it lessens the noise."""
     second = vectors.T @ vectors + BASELINE_RIDGE * np.eye(vectors.shape[1])
-    baseline: Floats = np.linalg.solve(second, vectors.T @ label)
-    return baseline
+    return np.asarray(np.linalg.solve(second, vectors.T @ label), dtype=np.float64)
 
 
 def _sample(read: ReadDecisions, every: int, business: EffectInput) -> LabelledDecisions | None:
