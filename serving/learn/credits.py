@@ -178,14 +178,9 @@ def read_credits(
 ) -> Mapping[Key, WrittenCredit]:
     """Read the credits that were counted, by decision_id and action_id."""
     columns = tables.credits.c
-    query = sa.select(
-        columns.decision_id,
-        columns.action_id,
-        columns.acceptance,
-        columns["count"],
-        columns.revise_at,
-        columns.sequence,
-    )
+    key = columns.decision_id, columns.action_id
+    credited = columns.acceptance, columns["count"], columns.revise_at, columns.sequence
+    query = sa.select(*key, *credited)
     found = {}
     for row in select_in_batches(connection, query, columns.decision_id, decision_ids):
         cells: list[Any] = list(row)

@@ -86,9 +86,7 @@ class BanditUpdates:
     ) -> None:
         self._as_of, self._before = as_of, None if as_of is None else as_of.at
         self._ledger, self._read = ledger, read
-        self._domain = domain
-        self._params = params
-        self._input = ModelInput(domain)
+        self._domain, self._params, self._input = domain, params, ModelInput(domain)
         self._index = {name: number for number, name in enumerate(self._input.names)}
 
     @property
