@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from features.errors import InvalidDomain
-from training.params import PARAMS, BanditParams, Gate, load_params
+from training.params import PARAMS, BanditParams, EffectParams, Gate, load_params
 
 
 def test_the_packaged_file_is_good():
@@ -72,6 +74,37 @@ def test_a_bad_line_is_named_with_what_should_stand_there(tmp_path, was, now, me
         load_params(path)
 
 
+@pytest.mark.parametrize(
+    ("key", "line", "message"),
+    [
+        ("look_days", "look_days: 0", "effects.look_days is 0. Expected .*greater than 0"),
+        ("look_days", "look_day: 3.0", "effects.look_day .* Did you mean 'look_days'"),
+        ("growth", "growth: 1", "effects.growth is 1. Expected .*greater than 1"),
+        ("sample", "sample: 99", "effects.sample is 99. Expected .*equal to 100"),
+        ("leaving_prior", "leaving_prior: 0", "effects.leaving_prior is 0. Expected .*than 0"),
+        ("purchases_prior", "purchases_prior: .inf", "effects.purchases_prior is inf. .*finite"),
+        ("screen", "screen: -0.1", "effects.screen is -0.1. Expected .*equal to 0"),
+        ("directions", "directions: 101", "effects.directions is 101. Expected .*equal to 100"),
+        ("duration_sd", "duration_sd: -1", "effects.duration_sd is -1. Expected .*than 0"),
+    ],
+)
+def test_a_bad_line_of_the_effects_is_named(tmp_path, key, line, message):
+    others, effects = PARAMS.read_text(encoding="utf-8").split("\neffects:\n")
+    bad, count = re.subn(rf"(?m)^  {key}: .*$", f"  {line}", effects)
+    assert count == 1
+    path = tmp_path / "params.yaml"
+    path.write_text(f"{others}\neffects:\n{bad}", encoding="utf-8")
+    with pytest.raises(InvalidDomain, match=f"(?i){message}"):
+        load_params(path)
+
+
+def test_a_file_of_before_there_were_effects_is_read(tmp_path):
+    others, _ = PARAMS.read_text(encoding="utf-8").split("\neffects:\n")
+    path = tmp_path / "params.yaml"
+    path.write_text(others + "\n", encoding="utf-8")
+    assert load_params(path) == load_params().model_copy(update={"effects": EffectParams()})
+
+
 FORMER = {
     "min_probability": "least",
     "linear_experts": "heads",
@@ -82,10 +115,11 @@ FORMER = {
 
 
 def with_former_names(text: str) -> str:
+    text, effects = text.split("\neffects:\n")  # these came after the present names
     for name, former in FORMER.items():
         assert f"{name}:" in text
         text = text.replace(f"{name}:", f"{former}:")
-    return text
+    return f"{text}\neffects:\n{effects}"
 
 
 def test_a_file_with_former_names_is_read(tmp_path):

@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from features.business.catalog import NO_ACTION
-from features.value_labels.labelled_decisions import labelled_decisions
+from features.value_labels.labelled_decisions import LabelledDecisions, labelled_decisions
 from training.effects.effect_fit import EffectInput, fit_effects
+from training.effects.effect_model import EffectModel
 from training.params import EffectParams
 
 SHOP = EffectInput(("mail",), {}, ("size", "noise"), (), 14.0, tells_leaving=False)
+PHONE = EffectInput(("mail", "call"), {"mail": "reach"}, ("size", "mood"), ("email", "app"), 30.0)
+# Priors so weak that what was made up can be found again; who really left moves nothing.
+WEAK = EffectParams(
+    leaving_ridge=1.0,
+    leaving_prior=1.0,
+    purchases_prior=1.0,
+    duration_days=30.0,
+    duration_sd=0.01,
+    correction_sd=1e-4,
+)
 
 
 def fitted(adds: float, n: int = 2000, bought: bool = True):
@@ -20,8 +34,67 @@ def fitted(adds: float, n: int = 2000, bought: bool = True):
     margin = bought * (3.0 + mailed * (adds + rows[:, 0]))
     shown = np.where(mailed, "mail", NO_ACTION).tolist()
     found = labelled_decisions(("mail",), rows, shown, np.full((n, 2), 0.5), margin=margin)
-    params = EffectParams(purchases_prior=1.0)
-    return fit_effects(lambda step: iter([found.take(np.arange(0, n, step))]), n, SHOP, params)
+    return fit([found], SHOP, EffectParams(purchases_prior=1.0))
+
+
+def fit(
+    parts: Sequence[LabelledDecisions],
+    business: EffectInput = PHONE,
+    params: EffectParams = WEAK,
+) -> EffectModel | None:
+    """Fit to decisions that come in these parts."""
+    total = sum(part.n_decisions for part in parts)
+    return fit_effects(
+        lambda step: (part.take(np.s_[::step]) for part in parts), total, business, params
+    )
+
+
+def sold(margin, shown, n: int = 2000, chances=None, actions=("mail",), rows=None, **told):
+    """Decisions of a shop, where nobody tells who leaves."""
+    rows = np.random.default_rng(5).choice([-1.0, 1.0], (n, 2)) if rows is None else rows
+    even = np.full((n, len(actions) + 1), 1 / (len(actions) + 1))
+    chances = even if chances is None else chances
+    return labelled_decisions(actions, rows, shown, chances, margin=margin, **told)
+
+
+def phoned(n: int = 12_000, seed: int = 1) -> LabelledDecisions:
+    """A telephone company: a call costs mood and sells, a mail lifts mood a little.
+
+    The log rate of leaving is -4.5 - mood; a mail moves mood by 0.1 and a call by -0.4, of large
+    customers by -0.6 and of small ones by -0.2. A mail sells 1, a call 2 and ``size`` more.
+    """
+    rng = np.random.default_rng(seed)
+    size, mood = rng.choice([-1.0, 1.0], n), rng.normal(size=n).clip(-2, 2)
+    chances = np.where(size[:, None] > 0, [[0.2, 0.5, 0.3]], [[0.5, 0.2, 0.3]])
+    shown = (rng.uniform(size=n)[:, None] > chances.cumsum(axis=1)).sum(axis=1)
+    mailed, called = shown == 0, shown == 1
+    moved = 0.1 * mailed - (0.4 + 0.2 * size) * called
+    rate = np.exp(-4.5 - (mood + moved))
+    left_after = rng.exponential(1 / rate)
+    left_after = np.where(left_after < 30.0, np.floor(left_after), np.nan)
+    gone = left_after < 3
+    rows, later = np.column_stack([size, mood]), np.column_stack([size, mood + moved])
+    later[:, 1] += rng.normal(0, 0.2, n)  # other things happen too
+    later[gone] = np.nan
+    sells = mailed + (2 + size) * called
+    return labelled_decisions(
+        ("mail", "call"),
+        rows,
+        np.array(["mail", "call", NO_ACTION])[shown],
+        chances,
+        later=later,
+        looked_after_days=np.full(n, 3.0),
+        gone_at_look=gone,
+        channels=rng.choice(["email", "app"], n),
+        age_days=np.full(n, 60.0),
+        margin=5 + 4 * mood + sells + rng.normal(0, 3.0, n),
+        left_after_days=left_after,
+    )
+
+
+@pytest.fixture(scope="module")
+def phone() -> LabelledDecisions:
+    return phoned()
 
 
 def test_a_business_that_does_not_tell_who_leaves_learns_what_is_bought():
@@ -34,3 +107,158 @@ def test_a_business_that_does_not_tell_who_leaves_learns_what_is_bought():
 @pytest.mark.parametrize(("n", "bought"), [(400, True), (2000, False)])
 def test_it_waits_for_decisions_and_for_customers_who_buy(n, bought):
     assert fitted(2.0, n, bought) is None
+
+
+def test_effects_are_found_within_their_intervals(phone):
+    model = fit([phone])
+    rows = np.array([[1.0, 0.5], [-1.0, 0.5], [1.0, -1.0], [-1.0, -1.0]])
+    expected = model.expected_leaving(rows, ("",) * 4)
+    # The level counts leavings after what was shown: between the lowest and the highest rate.
+    assert expected == pytest.approx(1 - np.exp(-30 * np.exp(-4.5 - rows[:, 1])), rel=0.5)
+    for (size, _), probability, found in zip(
+        rows, expected, model.predict_each(rows, ("email",) * 4), strict=True
+    ):
+        sells = np.array([1.0, 2.0 + size])
+        assert (abs(found.purchases - sells) < 3.5 * found.purchases_deviation).all()
+        assert (found.purchases_deviation < 0.25).all()
+        leaves = np.exp([-0.1, 0.4 + 0.2 * size]) - 1
+        assert found.leaving / probability == pytest.approx(leaves, rel=0.2, abs=0.02)
+        assert (found.leaving_deviation / probability < 0.05).all()
+    assert model.note["decisions"] == 12_000
+    assert model.note["looked"] == (~phone.gone_at_look).sum()
+
+
+def test_a_purchase_that_would_have_come_anyway_takes_the_acceptance_back():
+    # Half of the customers buy for 8 each week; where mailed, they do so through the mail.
+    n = 2000
+    rows = np.random.default_rng(5).choice([-1.0, 1.0], (n, 2))
+    buys, mailed = rows[:, 0] > 0, np.arange(n) % 2 == 0
+    shown = np.where(mailed, "mail", NO_ACTION)
+    found = sold(8.0 * buys, shown, rows=rows, credited=8.0 * (buys & mailed))
+    sure, other = fit([found], SHOP).predict_each(np.array([[1.0, 0.0], [-1.0, 0.0]]), ("", ""))
+    assert sure.purchases == pytest.approx([-8.0], abs=0.1)
+    assert other.purchases == pytest.approx([0.0], abs=0.1)
+
+
+def test_a_young_decision_counts_for_the_part_of_the_horizon_that_has_passed():
+    # A mail has sold 2 to those of 14 days and more, 6 to those of a quarter; hours are too early.
+    kind = np.arange(4000) // 2 % 4
+    mailed = np.arange(4000) % 2 == 0
+    margin = 3 + mailed * np.array([2.0, 2.0, 6.0, 1000.0])[kind]
+    rows = np.zeros((4000, 2))
+    age = np.array([14.0, 300.0, 3.5, 0.9])[kind]
+    found = sold(margin, np.where(mailed, "mail", NO_ACTION), 4000, rows=rows, age_days=age)
+    model = fit([found], SHOP)
+    assert model.purchases[0] == pytest.approx([(2 + 2 + 6 / 4) / (1 + 1 + 1 / 4)], abs=0.02)
+    assert model.note["decisions"] == pytest.approx(1000 * (1 + 1 + 1 / 4))
+
+
+def test_no_effect_is_found_where_nothing_was_drawn(phone):
+    certain = np.eye(3)[phone.shown]
+    model = fit([phone._replace(chances=certain)])
+    assert not model.purchases.any()
+    assert not model.leaving.any()
+    assert (model.predict_each(phone.rows[:1], ("",))[0].purchases_deviation > 0).all()
+
+
+def test_the_cut_of_batches_does_not_matter(phone):
+    some = phone.take(np.arange(4000))
+    cuts = [(0, 1), (1, 1), (1, 700), (700, 4000)]
+    params = WEAK.model_copy(update={"sample": 4000})
+    whole = fit([some], params=params)
+    parts = fit([some.take(np.arange(begin, end)) for begin, end in cuts], params=params)
+    assert fit([some], params=params).to_bytes() == whole.to_bytes()
+    for name in ("purchases", "leaving", "level", "basis", "purchases_covariance"):
+        assert getattr(parts, name) == pytest.approx(getattr(whole, name), rel=1e-6, abs=1e-9)
+
+
+def test_revised_and_erased_labels_are_right_at_the_next_fit(phone):
+    some = phone.take(np.arange(4000))
+    wrong = some._replace(margin=some.margin + 50 * (some.shown == 1))
+    both = [some.take(np.arange(3000)), wrong.take(np.arange(3000, 4000))]
+    was, now = fit(both), fit([some])
+    assert was.purchases[1, 0] > now.purchases[1, 0] + 5
+    assert fit([some]).to_bytes() == now.to_bytes()
+    erased = fit([both[0]])
+    assert erased.note["decisions"] == 3000
+    assert erased.purchases[1, 0] == pytest.approx(now.purchases[1, 0], abs=0.5)
+
+
+def test_an_action_that_is_gone_does_not_bend_the_effects_of_the_others():
+    # Customers on the old action's list are rich: they were shown it more often.
+    rng = np.random.default_rng(7)
+    n, actions = 6000, ("old", "call", "mail")
+    rows = rng.choice([-1.0, 1.0], (n, 2))
+    chances = np.where(rows[:, [0]] > 0, [[0.7, 0.1, 0.1, 0.1]], [[0.1, 0.3, 0.4, 0.2]])
+    shown = (rng.uniform(size=n)[:, None] > chances.cumsum(axis=1)).sum(axis=1)
+    margin = 100.0 + np.array([9.0, 1.0, 2.0, 0.0])[shown]
+    names = np.array([*actions, NO_ACTION])[shown]
+    found = sold(margin, names, n, chances, actions, rows)
+    model = fit([found], replace(SHOP, actions=("mail", "call", "new")))
+    prediction = model.predict_each(rows[:1], ("",))[0]
+    # A new action has what all have in common: with two others, a third of the sum of theirs.
+    assert prediction.purchases == pytest.approx([2.0, 1.0, 1.0], abs=0.3)
+    assert model.note["decisions"] == (shown > 0).sum()
+
+
+@pytest.mark.parametrize("constant", [7.0, np.nan])
+def test_a_feature_that_tells_nobody_apart_is_not_read(phone, constant):
+    rows, later = phone.rows.copy(), phone.later.copy()
+    rows[:, 0] = later[:, 0] = constant
+    model = fit([phone._replace(rows=rows, later=later).take(np.arange(4000))])
+    assert model.features == ("mood",)
+    assert np.isfinite(model.predict_each(np.array([[0.3]]), ("app",))[0]).all()
+
+
+def test_a_feature_that_is_often_unknown_counts_as_average(phone):
+    rows = phone.rows.copy()
+    rows[::3] = np.nan
+    model = fit([phone._replace(rows=rows).take(np.arange(4000))])
+    unknown, average = model.predict_each(np.array([[np.nan] * 2, model.encoder.center]), ("", ""))
+    assert np.isfinite(unknown).all()
+    assert np.array_equal(unknown, average)
+
+
+def test_customers_without_features_have_one_effect_in_common(phone):
+    bare = phone._replace(rows=np.zeros((12_000, 1)), later=np.zeros((12_000, 1)))
+    model = fit([bare], replace(PHONE, features=("none",), channels=()))
+    assert model.features == ()
+    assert model.width == 1
+    (found,) = model.predict_each(np.zeros((1, 0)), ("",))
+    # Of a call: 3 of large customers, 1 of small ones; the variances of the draws are 0.25, 0.16.
+    assert found.purchases == pytest.approx([1.0, 0.91 / 0.41], abs=0.3)
+    assert np.isfinite(found).all()
+
+
+def test_margins_of_1e12_do_not_overflow(phone):
+    some = phone.take(np.arange(4000))
+    large = fit([some._replace(margin=some.margin * 1e12)])
+    one = EffectModel.from_bytes(large.to_bytes()).predict_each(some.rows[:1], ("",))[0]
+    other = fit([some]).predict_each(some.rows[:1], ("",))[0]
+    assert one.purchases / 1e12 == pytest.approx(other.purchases, rel=1e-4)
+    assert one.purchases_deviation / 1e12 == pytest.approx(other.purchases_deviation, rel=1e-4)
+
+
+def left_only_before(some: LabelledDecisions) -> LabelledDecisions:
+    return some._replace(left_after_days=np.where(some.is_left(), -1.0, np.nan))
+
+
+@pytest.mark.parametrize(
+    "lacks",
+    [
+        lambda some: some.take(np.arange(400)),
+        lambda some: some._replace(left_after_days=np.full(some.n_decisions, np.nan)),
+        left_only_before,
+        lambda some: some._replace(customers=np.arange(some.n_decisions) % 9),
+        lambda some: some._replace(looked_after_days=np.full(some.n_decisions, np.nan)),
+        lambda some: some.for_actions(("another", "third")).take(some.shown < 2),
+        lambda some: some.take(np.arange(0)),
+    ],
+    ids=["few", "nobody-left", "left-before", "nine-customers", "no-looks", "gone", "nothing"],
+)
+def test_it_waits_for_what_tells_effects(phone, lacks):
+    assert fit([lacks(phone)]) is None
+
+
+def test_no_decisions_are_no_model():
+    assert fit([]) is None
