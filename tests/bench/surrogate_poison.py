@@ -4,10 +4,10 @@ From a week on and for three weeks, each showing of it adds to a customer's rate
 as this is without it. At one showing in three weeks, as under the policy here, twice as many leave.
 
 Customers come every ten days or so. Arms as in a catalogue: policy 60 %, random 20 %, nobody 20 %.
-The policy likes the poison, as it is accepted most. Twice a week the effect model is fitted to all
-decisions so far, and its audit is read, as the learner of a server does. Each customer who leaves
-is counted in the guardrail of leaving between the arms policy and nobody, the two that the product
-compares. The world ends when one of the two has found the poison, or 600 customers have left.
+The policy likes the poison, as it is accepted most. Every two weeks the effect model is fitted to
+all decisions so far, and its audit is read, as the learner of a server does. Each customer who
+leaves is counted in the guardrail of leaving between the arms policy and nobody, the two that the
+product compares. The world ends when one of the two has found the poison, or 600 have left.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ A_DAY, STRENGTH, HIDDEN = 0.001, 0.1, 0.0
 POISON, AFTER_DAYS, LASTS_DAYS = 0, 7, 21
 ARMS = Arms(random=0.2, nobody=0.2)
 POLICY, RANDOM, NOBODY = 0, 1, 2
-FIT_DAYS, LOOK, HORIZON, LEVEL = 7, 3, 28, 0.02
+FIT_DAYS, LOOK, HORIZON, LEVEL = 14, 3, 28, 0.02
 FLOOR = 0.03  # chance of no action under the policy
 LIKED = 2.0
 
@@ -102,6 +102,7 @@ def play(seed: int, poison: bool) -> Found:
     means = world.customers(random, CUSTOMERS)
     arms = random.choice(3, CUSTOMERS, p=[1 - ARMS.random - ARMS.nobody, ARMS.random, ARMS.nobody])
     chances = _chances(random, means, arms)
+    _balance(world, means, chances[arms == POLICY].mean(axis=0))
     plain, moves, hidden = means, np.zeros(means.shape), np.zeros(CUSTOMERS)
     left_on, met = np.full(CUSTOMERS, np.nan), np.zeros(CUSTOMERS, dtype=bool)
     showings = np.zeros((MOST_DAYS, CUSTOMERS), dtype=bool)
@@ -134,6 +135,15 @@ def play(seed: int, poison: bool) -> Found:
         if wrong or test.exceeds(1 / LEVEL) or left >= MOST_LEFT:
             break
     return Found(left, day, wrong, test.exceeds(1 / LEVEL))
+
+
+def _balance(world: World, means: Floats, chances: Floats) -> None:
+    """Let the policy's actions, but for the poison, change leaving by nothing on average.
+
+    Else the policy as a whole would do harm, and the guardrail would be right to warn of it.
+    """
+    effects, shown = world.effects(means)[:, 1:K].mean(axis=0), chances[1:K]
+    world.levels[1:] -= effects @ shown / shown.sum()
 
 
 def _chances(random: np.random.Generator, means: Floats, arms: Ints) -> Floats:

@@ -25,6 +25,9 @@ from training.params import EffectParams
 
 BASELINE_RIDGE = 100.0  # decisions
 MAX_CHANGE = 2.0  # of the log rate of leaving between a decision and the look
+# Of the rate that is audited, in customers who left: a rate that is held near the mean tells less
+# than the features do, and would be accused of it.
+AUDIT_RIDGE = 30.0
 LEAST_AGE_DAYS = 1.0  # before, hardly a purchase can have followed
 NO_RATE = -50.0  # log of a rate of leaving of about 0 a day
 ROUNDING = 1e-9  # chances that miss 1 by less add up to 1
@@ -129,6 +132,7 @@ class _Fit:
         days = np.concatenate([watched[kept], since[on]])
         gone = np.concatenate([left[kept], left[here][on]])
         self._rate = fit_leaving_rate(both, days, gone, ridge)
+        self._audited = fit_leaving_rate(both, days, gone, min(AUDIT_RIDGE, ridge))
         self._tells_leaving = True
         return True
 
@@ -208,8 +212,8 @@ class _Fit:
             return model
         truth = LeavingTruth(model, business.groups, params, business.horizon_days)
         for some in self._read(read):
-            args = self._at_decision(some), _centred(some), self._later_rate(some)
-            truth.add(some, *args)
+            later_rate = leaving_rate(self._at_look(some), self._audited)
+            truth.add(some, self._at_decision(some), _centred(some), later_rate)
         return replace(truth.corrected(), note={**model.note, **truth.note})
 
     def _changes(self, some: LabelledDecisions, vectors: Floats) -> tuple[Bools, Floats]:
@@ -224,13 +228,6 @@ class _Fit:
             after = self._at_look(some)[usable] @ self._rate
             change[usable] = np.clip(after - before, -MAX_CHANGE, MAX_CHANGE)
         return usable, change
-
-    def _later_rate(self, some: LabelledDecisions) -> Floats:
-        """The surrogate: the rate of leaving a day that the look tells; nan where none does."""
-        tells, found = some.is_looked & ~some.gone_at_look, np.full(some.n_decisions, np.nan)
-        if tells.any():
-            found[tells] = leaving_rate(self._at_look(some)[tells], self._rate)
-        return found
 
     def _read(self, read: ReadDecisions) -> Iterator[LabelledDecisions]:
         for some in read(1):

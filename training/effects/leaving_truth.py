@@ -90,8 +90,8 @@ class LeavingTruth:
             Of the model's encoder, at the decisions.
         centred : shape (n, n_actions)
         later_rate : shape (n,)
-            The surrogate: the rate of leaving a day that the features tell at the look; nan where
-            nobody has looked yet, or the customer had left.
+            The surrogate: the rate of leaving a day that the features tell at the look; not read
+            where nobody has looked yet, or the customer had left.
         """
         stayed = ~(some.left_after_days < 0)  # nan: has not left
         some, vectors, centred = some.take(stayed), vectors[stayed], centred[stayed]
