@@ -23,7 +23,9 @@ from training.effects.leaving_rates import fit_leaving_rate, leaving_rate
 from training.effects.leaving_truth import LeavingTruth
 from training.params import EffectParams
 
-BASELINE_RIDGE = 100.0  # decisions
+# Decisions for each element of a vector. A baseline of hundreds of elements, fitted to the same few
+# decisions, would take a large part of the effects along; so it takes a tenth at most.
+BASELINE_RIDGE = 10.0
 MAX_CHANGE = 2.0  # of the log rate of leaving between a decision and the look
 # Of the rate that is audited, in customers who left: a rate that is held near the mean tells less
 # than the features do, and would be accused of it.
@@ -77,8 +79,9 @@ def fit_effects(
     Returns
     -------
     EffectModel or None
-        None: too few decisions were looked at, or too few customers left. In a business that does
-        not tell who leaves: too few decisions are old enough, or too few customers bought.
+        None: too few decisions were looked at, or too few customers left and too few bought. In a
+        business that does not tell who leaves: too few decisions are old enough, or too few
+        customers bought. Before customers leave, the effects on leaving are 0.
     """
     sample = _sample(read, max(1, total // params.sample), business)
     if sample is None:
@@ -257,7 +260,8 @@ class _Fit:
 
 def _baseline(vectors: Floats, label: Floats) -> Floats:
     """Fit the label without regard to the action, shape (width,): it lessens the noise."""
-    second = vectors.T @ vectors + BASELINE_RIDGE * np.eye(vectors.shape[1])
+    width = vectors.shape[1]
+    second = vectors.T @ vectors + BASELINE_RIDGE * width * np.eye(width)
     return np.asarray(np.linalg.solve(second, vectors.T @ label), dtype=np.float64)
 
 

@@ -239,22 +239,38 @@ def test_margins_of_1e12_do_not_overflow(phone):
     assert one.purchases_deviation / 1e12 == pytest.approx(other.purchases_deviation, rel=1e-4)
 
 
-def left_only_before(some: LabelledDecisions) -> LabelledDecisions:
-    return some._replace(left_after_days=np.where(some.is_left(), -1.0, np.nan))
+NOBODY = {
+    "nobody-left": lambda some: some._replace(left_after_days=np.full(some.n_decisions, np.nan)),
+    "left-before": lambda some: some._replace(
+        left_after_days=np.where(some.is_left(), -1.0, np.nan)
+    ),
+    "nine-left": lambda some: some._replace(
+        left_after_days=np.where(np.cumsum(some.is_left()) < 10, some.left_after_days, np.nan)
+    ),
+}
+
+
+@pytest.mark.parametrize("after", NOBODY.values(), ids=NOBODY)
+def test_before_customers_leave_purchases_alone_are_learned(phone, after):
+    found = after(phone)
+    model = fit([found])
+    prediction = model.predict_each(phone.rows[:1], ("email",))[0]
+    assert not prediction.leaving.any()
+    assert not prediction.leaving_deviation.any()
+    assert prediction.purchases == pytest.approx([1.0, 2.0 + phone.rows[0, 0]], abs=0.5)
+    assert fit([found._replace(margin=found.credited)]) is None
 
 
 @pytest.mark.parametrize(
     "lacks",
     [
         lambda some: some.take(np.arange(400)),
-        lambda some: some._replace(left_after_days=np.full(some.n_decisions, np.nan)),
-        left_only_before,
         lambda some: some._replace(customers=np.arange(some.n_decisions) % 9),
         lambda some: some._replace(looked_after_days=np.full(some.n_decisions, np.nan)),
         lambda some: some.for_actions(("another", "third")).take(some.shown < 2),
         lambda some: some.take(np.arange(0)),
     ],
-    ids=["few", "nobody-left", "left-before", "nine-customers", "no-looks", "gone", "nothing"],
+    ids=["few", "nine-customers", "no-looks", "gone", "nothing"],
 )
 def test_it_waits_for_what_tells_effects(phone, lacks):
     assert fit([lacks(phone)]) is None
@@ -262,3 +278,14 @@ def test_it_waits_for_what_tells_effects(phone, lacks):
 
 def test_no_decisions_are_no_model():
     assert fit([]) is None
+
+
+def test_many_features_of_few_customers_do_not_take_an_effect_along():
+    rng = np.random.default_rng(8)
+    n, names = 1000, tuple(f"feature {number}" for number in range(300))
+    rows, mailed = rng.normal(size=(n, 300)), np.arange(n) % 2 == 0
+    margin = 4.0 * mailed + rng.normal(size=n)
+    found = sold(margin, np.where(mailed, "mail", NO_ACTION), n, rows=rows)
+    params = WEAK.model_copy(update={"directions": 0})
+    model = fit([found], replace(SHOP, features=names), params)
+    assert model.purchases[0, 0] == pytest.approx(4.0, rel=0.1)
