@@ -102,7 +102,7 @@ def play(seed: int, poison: bool) -> Found:
     means = world.customers(random, CUSTOMERS)
     arms = random.choice(3, CUSTOMERS, p=[1 - ARMS.random - ARMS.nobody, ARMS.random, ARMS.nobody])
     chances = _chances(random, means, arms)
-    _balance(world, means, chances[arms == POLICY].mean(axis=0))
+    _balance(world, means[arms == POLICY], chances[arms == POLICY])
     plain, moves, hidden = means, np.zeros(means.shape), np.zeros(CUSTOMERS)
     left_on, met = np.full(CUSTOMERS, np.nan), np.zeros(CUSTOMERS, dtype=bool)
     showings = np.zeros((MOST_DAYS, CUSTOMERS), dtype=bool)
@@ -142,8 +142,8 @@ def _balance(world: World, means: Floats, chances: Floats) -> None:
 
     Else the policy as a whole would do harm, and the guardrail would be right to warn of it.
     """
-    effects, shown = world.effects(means)[:, 1:K].mean(axis=0), chances[1:K]
-    world.levels[1:] -= effects @ shown / shown.sum()
+    shown = chances[:, 1:K]
+    world.levels[1:] -= (world.effects(means)[:, 1:K] * shown).sum() / shown.sum()
 
 
 def _chances(random: np.random.Generator, means: Floats, arms: Ints) -> Floats:
