@@ -172,6 +172,16 @@ def test_the_cut_of_batches_does_not_matter(phone):
         assert getattr(parts, name) == pytest.approx(getattr(whole, name), rel=1e-6, abs=1e-9)
 
 
+def test_the_exploration_scale_multiplies_the_deviations_alone(phone):
+    some, row = phone.take(np.arange(4000)), phone.rows[:1]
+    (one,) = fit([some]).predict_each(row, ("app",))
+    wider = WEAK.model_copy(update={"exploration_scale": 3.0})
+    (other,) = fit([some], params=wider).predict_each(row, ("app",))
+    assert other.purchases == pytest.approx(one.purchases)
+    assert other.purchases_deviation == pytest.approx(3 * one.purchases_deviation)
+    assert other.leaving == pytest.approx(one.leaving, abs=1e-3)
+
+
 def test_revised_and_erased_labels_are_right_at_the_next_fit(phone):
     some = phone.take(np.arange(4000))
     wrong = some._replace(margin=some.margin + 50 * (some.shown == 1))
