@@ -20,6 +20,8 @@ from training.arrays import Floats, Ints
 
 MAX_WIDTH = 1_500  # of the sums without levels; what needs more is shared by more actions
 CHUNK = 1_000  # decisions whose regressors are in memory at once
+WEIGHTS = (1 / 16, 1 / 4, 1.0, 4.0)  # of the prior, times the given one
+TINY = 1e-300
 BASELINE_PRECISION = 10.0  # of each baseline weight, in decisions
 
 
@@ -38,6 +40,14 @@ class SolvedEffects(NamedTuple):
     weights: Floats
     covariance: Floats
     noise: float
+
+
+class _Posterior(NamedTuple):
+    """Mean of all weights, lower Cholesky factor of their precision, and prior precision."""
+
+    mean: Floats
+    factor: Floats
+    precision: Floats
 
 
 @dataclass(frozen=True)
@@ -163,19 +173,20 @@ class EffectSums:
     def solve(self, prior_decisions: float) -> SolvedEffects:
         """Solve for the effects.
 
+        The weight of the prior is one of several, between a sixteenth and four times the given
+        one: that under which the labels are likeliest (MacKay 1992, "Bayesian Interpolation").
+        Where effects are large it is small, and where they are lost in noise it is large.
+
         Parameters
         ----------
         prior_decisions : float
             Weight of the prior effect, which is 0, in decisions.
         """
-        blocks = self.blocks
-        precision = np.full(blocks.total, prior_decisions)
-        precision[: blocks.width] = BASELINE_PRECISION
-        factor = cho_factor(self._second + np.diag(precision), lower=True)
-        found = cho_solve(factor, self._first)
-        spread = cho_solve(factor, np.eye(blocks.total))
-        explained = 2 * found @ self._first - found @ self._second @ found
-        noise = max(self._square - explained, 0.0) / max(self.counted, 1.0)
+        blocks, noise = self.blocks, self._noise(self._posterior(max(WEIGHTS) * prior_decisions))
+        tried = [self._posterior(times * prior_decisions) for times in WEIGHTS]
+        best = max(tried, key=lambda one: self._evidence(one, noise))
+        found, factor, _ = best
+        spread, noise = cho_solve((factor, True), np.eye(blocks.total)), self._noise(best)
         weights = np.zeros((len(blocks.actions), blocks.width))
         covariance = np.zeros((len(blocks.actions), blocks.width, blocks.width))
         for action in range(len(blocks.actions)):
@@ -190,3 +201,20 @@ class EffectSums:
             part = of_action[:, used]
             covariance[action] = noise * part @ spread[np.ix_(used, used)] @ part.T
         return SolvedEffects(weights, covariance, noise)
+
+    def _posterior(self, prior_decisions: float) -> _Posterior:
+        precision = np.full(self.blocks.total, prior_decisions)
+        precision[: self.blocks.width] = BASELINE_PRECISION
+        factor, _ = cho_factor(self._second + np.diag(precision), lower=True)
+        return _Posterior(cho_solve((factor, True), self._first), factor, precision)
+
+    def _noise(self, posterior: _Posterior) -> float:
+        found = posterior.mean
+        explained = 2 * found @ self._first - found @ self._second @ found
+        return max(float(self._square - explained), 0.0) / max(self.counted, 1.0)
+
+    def _evidence(self, posterior: _Posterior, noise: float) -> float:
+        """Log of the probability of the labels, but for a constant."""
+        fit = float(posterior.mean @ self._first) / max(noise, TINY)
+        spread = 2 * np.log(posterior.factor.diagonal()).sum()
+        return (fit - float(spread - np.log(posterior.precision).sum())) / 2
