@@ -8,7 +8,7 @@ variance, and does not bend an effect.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple
@@ -21,6 +21,7 @@ from training.arrays import Floats, Ints
 MAX_WIDTH = 1_500  # of the sums without levels; what needs more is shared by more actions
 CHUNK = 1_000  # decisions whose regressors are in memory at once
 WEIGHTS = (1 / 16, 1 / 4, 1.0, 4.0)  # of the prior, times the given one
+STEP = 2.0  # powers of 2 that a weight is away from the given one, in standard deviations
 TINY = 1e-300
 BASELINE_PRECISION = 10.0  # of each baseline weight, in decisions
 
@@ -170,21 +171,27 @@ class EffectSums:
         self._square += float(weight @ np.square(label))
         self.counted += float(weight.sum())
 
-    def solve(self, prior_decisions: float) -> SolvedEffects:
+    def solve(self, prior_decisions: float, tried: Sequence[float] = WEIGHTS) -> SolvedEffects:
         """Solve for the effects.
 
-        The weight of the prior is one of several, between a sixteenth and four times the given
-        one: that under which the labels are likeliest (MacKay 1992, "Bayesian Interpolation").
-        Where effects are large it is small, and where they are lost in noise it is large.
+        The weight of the prior is that of several under which the labels are likeliest, less some
+        for each step away from the given one (MacKay 1992, "Bayesian Interpolation"). Where effects
+        are large it is small, and where they are lost in noise it is large.
 
         Parameters
         ----------
         prior_decisions : float
             Weight of the prior effect, which is 0, in decisions.
+        tried : sequence of float
+            Weights of the prior that are tried, times the given one.
         """
-        blocks, noise = self.blocks, self._noise(self._posterior(max(WEIGHTS) * prior_decisions))
-        tried = [self._posterior(times * prior_decisions) for times in WEIGHTS]
-        best = max(tried, key=lambda one: self._evidence(one, noise))
+        blocks, noise = self.blocks, self._noise(self._posterior(max(tried) * prior_decisions))
+        posteriors = {times: self._posterior(times * prior_decisions) for times in tried}
+        likely = {
+            times: self._evidence(one, noise) - (np.log2(times) / STEP) ** 2 / 2
+            for times, one in posteriors.items()
+        }
+        best = posteriors[max(tried, key=lambda times: likely[times])]
         found, factor, _ = best
         spread, noise = cho_solve((factor, True), np.eye(blocks.total)), self._noise(best)
         weights = np.zeros((len(blocks.actions), blocks.width))

@@ -61,7 +61,7 @@ def test_effects_are_those_of_the_explicit_regression():
     inverse = np.linalg.inv(design.T @ (design * weight[:, None]) + precision)
     solution = inverse @ design.T @ (weight * label)
     noise = weight @ (label - design @ solution) ** 2 / weight.sum()
-    solved = summed((vectors, centred, label, weight)).solve(3.0)
+    solved = summed((vectors, centred, label, weight)).solve(3.0, (1.0,))
     assert solved.noise == pytest.approx(noise)
     for number, blocks in enumerate([(1, 2, 3), (1, 2, 4), (1, 5)]):
         of_action = np.zeros((2, 12))
@@ -171,3 +171,36 @@ def test_of_many_groups_the_largest_have_a_block():
     assert blocks.shared[799].sum() == 1
     assert [len(blocks.places(action)) for action in (999, 799)] == [2, 1]
     assert blocks.level(999) == blocks.total - 1
+
+
+def log_density(label, rows, precision, noise):
+    """Log of the density of normal labels, by their covariance."""
+    covariance = noise * (np.eye(len(label)) + rows @ np.diag(1 / precision) @ rows.T)
+    _, logarithm = np.linalg.slogdet(covariance)
+    return -(label @ np.linalg.solve(covariance, label) + logarithm) / 2
+
+
+def test_the_weight_of_the_prior_is_the_likeliest_one():
+    vectors, centred, label, _ = randomised(60)
+    sums = summed((vectors, centred, label, np.ones(60)))
+    rows = BLOCKS.regressors(vectors, centred)
+    found = []
+    for times in (1 / 16, 4.0):
+        posterior = sums._posterior(times * 50.0)
+        by_hand = log_density(label, rows, posterior.precision, 2.0)
+        found.append(sums._evidence(posterior, 2.0) - by_hand)
+    assert found[0] == pytest.approx(found[1])  # equal but for a constant
+
+
+def test_large_effects_are_held_less_to_0_than_small_ones():
+    vectors, centred, _, weight = randomised(4_000)
+    noise = np.random.default_rng(3).normal(size=4_000)
+    shares = []
+    for size in (3.0, 0.0):
+        sums = summed((vectors, centred, size * centred[:, 0] + noise, weight))
+        held = (
+            sums.solve(2_000.0).covariance[0, 0, 0]
+            / sums.solve(2_000.0, (1.0,)).covariance[0, 0, 0]
+        )
+        shares.append(held)
+    assert shares[0] > 1.2 and shares[1] <= 1.0
