@@ -21,6 +21,7 @@ from training.arrays import Floats, Ints
 MAX_WIDTH = 1_500  # of the sums without levels; what needs more is shared by more actions
 CHUNK = 1_000  # decisions whose regressors are in memory at once
 WEIGHTS = (1 / 16, 1 / 4, 1.0, 4.0)  # of the prior, times the given one
+MOST_BY_BLOCK = 600  # width of the sums, up to which each block has a prior weight of its own
 STEP = 2.0  # powers of 2 that a weight is away from the given one, in standard deviations
 TINY = 1e-300
 BASELINE_PRECISION = 10.0  # of each baseline weight, in decisions
@@ -95,6 +96,15 @@ class EffectBlocks:
         """Width of the sums: the baseline, the blocks, and the levels."""
         levels = 0 if self.has_own_slopes else len(self.actions)
         return int(self.width * (1 + self.shared.shape[1]) + levels)
+
+    @cached_property
+    def block_of(self) -> Ints:
+        """The block of each place in the sums: 0 is the baseline; levels are the last block."""
+        n_blocks = 1 + self.shared.shape[1]
+        wide = np.repeat(np.arange(n_blocks), self.width)
+        levels = np.full(self.total - len(wide), n_blocks)
+        found: Ints = np.concatenate([wide, levels])
+        return found
 
     def regressors(self, vectors: Floats, centred: Floats) -> Floats:
         """Arrange the regressors of decisions, shape (n, total).
@@ -176,7 +186,8 @@ class EffectSums:
 
         The weight of the prior is that of several under which the labels are likeliest, less some
         for each step away from the given one (MacKay 1992, "Bayesian Interpolation"). Where effects
-        are large it is small, and where they are lost in noise it is large.
+        are large it is small, and where they are lost in noise it is large. Then each block has its
+        own, if there are not too many: one action may do much where the others do nothing.
 
         Parameters
         ----------
@@ -185,13 +196,7 @@ class EffectSums:
         tried : sequence of float
             Weights of the prior that are tried, times the given one.
         """
-        blocks, noise = self.blocks, self._noise(self._posterior(max(tried) * prior_decisions))
-        posteriors = {times: self._posterior(times * prior_decisions) for times in tried}
-        likely = {
-            times: self._evidence(one, noise) - (np.log2(times) / STEP) ** 2 / 2
-            for times, one in posteriors.items()
-        }
-        best = posteriors[max(tried, key=lambda times: likely[times])]
+        blocks, best = self.blocks, self._likeliest(prior_decisions, tried)
         found, factor, _ = best
         spread, noise = cho_solve((factor, True), np.eye(blocks.total)), self._noise(best)
         weights = np.zeros((len(blocks.actions), blocks.width))
@@ -209,9 +214,33 @@ class EffectSums:
             covariance[action] = noise * part @ spread[np.ix_(used, used)] @ part.T
         return SolvedEffects(weights, covariance, noise)
 
-    def _posterior(self, prior_decisions: float) -> _Posterior:
-        precision = np.full(self.blocks.total, prior_decisions)
-        precision[: self.blocks.width] = BASELINE_PRECISION
+    def _likeliest(self, prior_decisions: float, tried: Sequence[float]) -> _Posterior:
+        """Find the weights of the prior: of all blocks together, then of each."""
+        noise = self._noise(self._posterior(np.array([max(tried) * prior_decisions])))
+
+        def found(times: Floats) -> tuple[float, _Posterior]:
+            posterior = self._posterior(prior_decisions * times)
+            away = float(np.square(np.log2(times) / STEP).sum()) / 2
+            return self._evidence(posterior, noise) - away, posterior
+
+        times = np.array([max(tried, key=lambda one: found(np.array([one]))[0])])
+        n_blocks = self.blocks.block_of[-1]
+        if self.blocks.total > MOST_BY_BLOCK or n_blocks < 2:
+            return found(times)[1]
+        times = np.repeat(times, n_blocks)
+        best = found(times)
+        for block in range(n_blocks):
+            for other in tried:
+                changed = times.copy()
+                changed[block] = other
+                if (one := found(changed))[0] > best[0]:
+                    times, best = changed, one
+        return best[1]
+
+    def _posterior(self, weights: Floats) -> _Posterior:
+        """Solve for all weights, with a prior of so many decisions for each block, or for all."""
+        of_block = np.append(BASELINE_PRECISION, np.broadcast_to(weights, self.blocks.block_of[-1]))
+        precision = of_block[self.blocks.block_of]
         factor, _ = cho_factor(self._second + np.diag(precision), lower=True)
         return _Posterior(cho_solve((factor, True), self._first), factor, precision)
 

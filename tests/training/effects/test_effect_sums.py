@@ -186,7 +186,7 @@ def test_the_weight_of_the_prior_is_the_likeliest_one():
     rows = BLOCKS.regressors(vectors, centred)
     found = []
     for times in (1 / 16, 4.0):
-        posterior = sums._posterior(times * 50.0)
+        posterior = sums._posterior(np.array([times * 50.0]))
         by_hand = log_density(label, rows, posterior.precision, 2.0)
         found.append(sums._evidence(posterior, 2.0) - by_hand)
     assert found[0] == pytest.approx(found[1])  # equal but for a constant
