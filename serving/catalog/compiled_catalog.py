@@ -236,7 +236,8 @@ def load_compiled_catalog(path: Path, domain: Domain, model_input: ModelInput) -
 
     def compile_read(catalog: Catalog) -> None:
         named = "objective" in catalog.model_fields_set
-        said = catalog if named else catalog.with_parts(objective=default_objective(domain))
+        found = default_objective(domain, catalog.arbitration.formula)
+        said = catalog if named else catalog.with_parts(objective=found)
         made.append(CompiledCatalog(said, domain, model_input, strict=True))
 
     load_yaml(path, Catalog, compile_read)

@@ -91,7 +91,9 @@ class ModelWatcher:
         """
         with self._refreshing:
             self._catalog = catalog
-            self._swap(self._with_published(self._assembled(self.current.degraded)))
+            # What is said of effects is said again, if the other catalogue counts them.
+            said = self.current.without_effects().degraded
+            self._swap(self._with_published(self._assembled(said)))
 
     def _champions(self) -> ServedModels:
         problems: list[str] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
@@ -65,12 +66,20 @@ class ObjectiveKeys(Frozen):
         )
 
 
-def default_objective(domain: Domain) -> PriorityObjective:
+def default_objective(domain: Domain, formula: str | None = None) -> PriorityObjective:
     """Return the objective of a catalogue file that names none.
 
     It is ``added_value`` where the domain file says what is margin, or who leaves and what the
     customer would have been worth; else there is nothing to add, and it is ``acceptance``.
+
+    Parameters
+    ----------
+    formula
+        The catalogue's own formula of the priority. One that does not read ``added_value`` would
+        not count what is learned, so the objective is ``acceptance``.
     """
+    if formula is not None and not re.search(r"\badded_value\b", formula):
+        return ACCEPTANCE
     remaining = domain.objective.remaining_value
     can_be_lost = remaining.attribute is not None or remaining.otherwise > 0
     leaving = domain.churn is not None and can_be_lost

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from serving.models.served_models import EFFECTS
@@ -59,6 +61,20 @@ def test_the_effects_follow_the_catalogue(watcher, catalog, ledger, now, row):
     )
     watcher.follow(catalog.with_parts(objective="acceptance"))
     assert purchases(watcher, row) is None and EFFECTS not in watcher.current.versions
+
+
+def test_a_catalogue_of_acceptances_is_not_degraded_by_distrusted_effects(
+    watcher, catalog, ledger, now
+):
+    published(ledger, replace(made_model(discount=0.25), distrusted=("promotion",)), now)
+    watcher.refresh()
+    told = [one for one in watcher.current.degraded if one.startswith("effects: ")]
+    assert len(told) == 1
+    others = [one for one in watcher.current.degraded if one not in told]
+    watcher.follow(catalog.with_parts(objective="acceptance"))
+    assert [*watcher.current.degraded] == others
+    watcher.follow(catalog)
+    assert [*watcher.current.degraded] == [*others, *told]
 
 
 def test_a_catalogue_of_acceptances_reads_no_effects(

@@ -39,6 +39,29 @@ def test_leaving_counts_only_where_there_is_something_to_lose(toy_domain):
         assert default_objective(silent) == "acceptance"
 
 
+@pytest.mark.parametrize(
+    ("formula", "objective"),
+    [
+        ("acceptance * value * lever - cost", "acceptance"),
+        ("added_value * lever - cost", "added_value"),
+    ],
+)
+def test_a_formula_that_does_not_read_the_added_value_is_paid_by_acceptance(
+    formula, objective, tmp_path
+):
+    path = DOMAINS / "grocery.yaml"
+    text = actions_beside(path).read_text(encoding="utf-8")
+    assert text.count("\narbitration:\n") == 1
+    own = tmp_path / "actions.yaml"
+    own.write_text(
+        text.replace("\narbitration:\n", f"\narbitration:\n  formula: {formula}\n"),
+        encoding="utf-8",
+    )
+    catalog = load_catalog(own, load_domain(path))
+    assert catalog.objective == objective
+    assert catalog.least_no_action == (NO_ACTION_SHARE if objective == "added_value" else 0.0)
+
+
 def test_a_catalogue_of_before_keeps_its_fingerprint(toy_catalog):
     written = toy_catalog.model_dump_json()
     assert '"objective"' not in written
