@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from features.business.catalog import Catalog
 from features.business.domain import Domain
 from features.journeys.model_input import ModelInput
+from features.ledger import tables
 from features.ledger.ledger import Ledger
 from features.value_labels.customer_rows import read_customers as read_from_ledger
 from features.value_labels.later_features import look_position
@@ -97,7 +98,7 @@ class EffectLearner:
         looked, last = self._ledger.read(_progress)
         if looked < self._params.at_least:
             return False
-        last = max(last, self._tried, key=lambda one: one.labels)
+        last = max(last, self._tried, key=lambda one: (one.labels, one.at or tables.EPOCH))
         if last.at is None or looked >= max(self._params.growth, growth) * last.labels:
             return True
         return now >= last.at + AT_LATEST

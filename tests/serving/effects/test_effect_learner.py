@@ -89,6 +89,18 @@ def test_effects_are_fitted_again_after_a_week(watched, catalog, fits):
     assert learner.wants_fit(now + 7 * DAY)
 
 
+def test_where_a_week_later_nothing_is_found_it_is_not_fitted_again_at_once(watched, catalog, fits):
+    learner = learns(watched, catalog)
+    now = looked(watched, learner, 10)
+    fits += [made_model(discount=0.5), None]
+    assert learner.publish(learner.fit(now), now)
+    later = now + 7 * DAY  # nobody asked meanwhile, and the features are others now
+    assert learner.wants_fit(later)
+    assert not learner.publish(learner.fit(later), later)
+    assert not learner.wants_fit(later)
+    assert learner.wants_fit(later + 7 * DAY)
+
+
 def test_where_nothing_was_found_it_is_looked_for_again_in_more_decisions(watched, catalog, fits):
     learner = learns(watched, catalog)
     now = looked(watched, learner, 5)
