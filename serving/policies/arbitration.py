@@ -100,9 +100,10 @@ def priority_deviations(
 ) -> Floats:
     """Standard deviation of each priority, shape (n_actions,), in the domain's currency.
 
-    It is exact without a formula, because the priority is then linear in the acceptance and in the
-    effects, whose errors are taken as independent. With a formula, the part of each is half the
-    difference between the priorities at one standard deviation below and above its mean.
+    It is that of what is believed, times the catalogue's ``exploration_scale``. It is exact without
+    a formula, because the priority is then linear in the acceptance and in the effects, whose
+    errors are taken as independent. With a formula, the part of each is half the difference between
+    the priorities at one standard deviation below and above its mean.
 
     Parameters
     ----------
@@ -110,6 +111,19 @@ def priority_deviations(
     effects, remaining_value
         As for `added_values`.
     """
+    args = compiled, prediction, weights, decision_context, effects, remaining_value
+    scale, believed = compiled.catalog.exploration, _believed_deviations(*args)
+    return believed if scale == 1 else scale * believed
+
+
+def _believed_deviations(
+    compiled: CompiledCatalog,
+    prediction: Prediction,
+    weights: Floats,
+    decision_context: DecisionContext,
+    effects: EffectPrediction | None,
+    remaining_value: float,
+) -> Floats:
     mean, deviation, _ = prediction
     if compiled.formula is None:
         spread: Floats = deviation * weights * compiled.value * compiled.lever

@@ -13,7 +13,8 @@ from features.business.yaml_file import Frozen
 ACCEPTANCE: Literal["acceptance"] = "acceptance"
 ADDED_VALUE: Literal["added_value"] = "added_value"
 PriorityObjective = Literal["acceptance", "added_value"]
-NO_ACTION_SHARE = 0.03  # with `added_value`, unless the catalogue says another one
+# With `added_value`, unless the catalogue says another one.
+NO_ACTION_SHARE, EXPLORATION_SCALE = 0.03, 0.4
 
 
 class ObjectiveKeys(Frozen):
@@ -28,9 +29,13 @@ class ObjectiveKeys(Frozen):
     no_action_share
         The least probability of `no_action` in the first slot where an action is allowed. It is
         what `no_action` is measured by. Default: 0.03 with ``added_value``, else 0.
+    exploration_scale
+        Factor on the standard deviations of priorities. Of many actions of which none is worth its
+        cost, one often looks as if it were; a smaller factor tries less. Default: 0.4 with
+        ``added_value``, else 1.
     """
 
-    # Both are left out of the JSON where they change nothing, so that fingerprints of older
+    # All are left out of the JSON where they change nothing, so that fingerprints of older
     # catalogues stay.
     objective: Annotated[PriorityObjective, Field(exclude_if=lambda one: one == ACCEPTANCE)] = (
         ACCEPTANCE
@@ -39,10 +44,19 @@ class ObjectiveKeys(Frozen):
         Annotated[float, Field(ge=0, le=0.5)] | None, Field(exclude_if=lambda share: share is None)
     ] = None
 
+    exploration_scale: Annotated[
+        Annotated[float, Field(ge=0, le=10)] | None, Field(exclude_if=lambda scale: scale is None)
+    ] = None
+
     @model_validator(mode="after")
-    def _share_of_the_objective(self) -> Self:
-        if self.no_action_share is None and self.pays_effects:
-            self.__dict__["no_action_share"] = NO_ACTION_SHARE  # a frozen model cannot be assigned
+    def _defaults_of_the_objective(self) -> Self:
+        if self.pays_effects:  # a frozen model cannot be assigned
+            for name, value in (
+                ("no_action_share", NO_ACTION_SHARE),
+                ("exploration_scale", EXPLORATION_SCALE),
+            ):
+                if getattr(self, name) is None:
+                    self.__dict__[name] = value
         return self
 
     @property
@@ -54,6 +68,11 @@ class ObjectiveKeys(Frozen):
     def least_no_action(self) -> float:
         """The least probability of `no_action` in the first slot where an action is allowed."""
         return self.no_action_share or 0.0
+
+    @property
+    def exploration(self) -> float:
+        """Factor on the standard deviations of priorities."""
+        return 1.0 if self.exploration_scale is None else self.exploration_scale
 
     @property
     def objective_in_words(self) -> str:

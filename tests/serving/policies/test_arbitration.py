@@ -154,6 +154,16 @@ def test_the_deviation_is_that_of_independent_terms(book):
     assert spread(effects, book({"formula": formula}, value=10)) == pytest.approx([0.9])
 
 
+def test_the_deviation_is_multiplied_by_the_catalogues_exploration_scale(toy_domain, toy_catalog):
+    content = changed(
+        toy_catalog, actions={"offer": ACTION | {"value": 10}}, exploration_scale=0.25
+    )
+    compiled, one = CompiledCatalog(content, toy_domain, ModelInput(toy_domain)), np.ones(1)
+    accepted = Prediction(np.array([0.4]), np.array([0.09]), np.array([[0.4]]))
+    found = priority_deviations(compiled, accepted, one, nobody(compiled))
+    assert found == pytest.approx([10 * 0.09 / 4])
+
+
 def test_a_formula_may_name_the_added_value(book):
     compiled = book({"formula": "added_value - 2 * cost"}, value=36)
     assert worth(compiled, 0.04, 1.0, np.array([0.839])) == pytest.approx(0.839 - 0.9)

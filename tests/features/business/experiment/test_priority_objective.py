@@ -90,3 +90,16 @@ def test_a_file_may_say_otherwise_than_its_domain(toy_domain, tmp_path):
     path.write_text(f"objective: profit\nno_action_share: 0.6\n{toy}", encoding="utf-8")
     with pytest.raises(InvalidDomain, match=r"(?s)line 1.*acceptance.*line 2.*0\.5"):
         load_catalog(path, toy_domain)
+
+
+@pytest.mark.parametrize(
+    ("keys", "scale"),
+    [
+        ({"objective": "acceptance"}, 1.0),
+        ({"objective": "added_value"}, 0.4),
+        ({"objective": "added_value", "exploration_scale": 2.0}, 2.0),
+        ({"objective": "acceptance", "exploration_scale": 0.5}, 0.5),
+    ],
+)
+def test_less_is_tried_where_the_objective_is_the_added_value(toy_catalog, keys, scale):
+    assert toy_catalog.with_parts(**keys).exploration == scale
