@@ -26,7 +26,13 @@ SERVED, ACCEPTANCE, LEAVING_OFF = "served", "acceptance", "leaving_off"
 # The same with everybody in the arm nobody. Its service actions are chosen as the policy chooses
 # them, so each policy has a counterpart of its own, from which its true lift is measured.
 NOBODY_OF: Mapping[str, str] = {SERVED: "service only", ACCEPTANCE: "service only, by acceptance"}
-_BY_ACCEPTANCE = {"arbitration": {"formula": "acceptance"}}
+# As a business plays that counts acceptances alone: no effects are learned, and none are tried out.
+_BY_ACCEPTANCE: Mapping[str, object] = {
+    "arbitration": {"formula": "acceptance"},
+    "objective": "acceptance",
+    "no_action_share": None,
+    "exploration_scale": None,
+}
 # Keys of the catalogue that are replaced: none for the served classes as they are.
 CHANGES: Mapping[str, Mapping[str, object]] = {
     SERVED: {},

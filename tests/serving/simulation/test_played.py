@@ -7,7 +7,10 @@ import gc
 import numpy as np
 import pytest
 
-from serving.simulation.played import ACCEPTANCE, NOBODY_OF, SERVED, Game
+from features.business.domain import load_domain
+from features.settings import PACKAGE, actions_beside
+from serving.catalog.compiled_catalog import load_catalog
+from serving.simulation.played import ACCEPTANCE, CHANGES, NOBODY_OF, SERVED, Game
 from training.simulation.baselines import FixedPolicy, OraclePolicy
 from training.simulation.businesses import TELEPHONE
 
@@ -34,7 +37,8 @@ def test_the_served_classes_choose_for_the_arm_policy():
 
 
 def test_where_everybody_is_in_the_arm_nobody_only_service_is_shown():
-    alone = Game("telephone", NOBODY_OF[SERVED], 80, 5, 4).played()
+    # By acceptance: by value, services are not worth their cost before they are learned.
+    alone = Game("telephone", NOBODY_OF[ACCEPTANCE], 80, 5, 4).played()
     service = {number for number, one in enumerate(TELEPHONE.actions) if one.kind == "service"}
     assert 0 in {*np.flatnonzero(alone.run.shown)} <= service | {0}
     assert (alone.served.arm == 2).all() and alone.run.shown[1:].any()
@@ -72,3 +76,13 @@ def test_circles_are_not_looked_for_during_a_game_only(on):
         assert seen == [False, False] and gc.isenabled() == on
     finally:
         (gc.enable if was else gc.disable)()
+
+
+@pytest.mark.parametrize("world", ["world", "shop"])
+def test_the_rival_that_counts_acceptances_learns_no_effects_and_tries_none_out(world):
+    path = PACKAGE / "domains" / f"{world}.yaml"
+    served = load_catalog(actions_beside(path), load_domain(path))
+    assert served.pays_effects and served.least_no_action > 0
+    for name in (ACCEPTANCE, NOBODY_OF[ACCEPTANCE]):
+        rival = served.with_parts(**CHANGES[name])
+        assert (rival.objective, rival.least_no_action, rival.exploration) == ("acceptance", 0, 1)
