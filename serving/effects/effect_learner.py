@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -68,6 +69,7 @@ class EffectLearner:
         self._looks = CustomerLooks(ledger, self._input, read)
         self._tried = PublishedAt()  # the last fit that was not published
         self._failed_at: datetime | None = None
+        self._ended = threading.Event()
 
     @property
     def is_wanted(self) -> bool:
@@ -123,10 +125,15 @@ class EffectLearner:
             return FittedEffects(None, {}, looked, last.number)
         return FittedEffects(model.to_bytes(), model.note, looked, last.number)
 
+    def end(self) -> None:
+        """End a fit that runs in a thread, so that its process need not wait for minutes."""
+        self._ended.set()
+
     def _fitted(self, now: datetime, pause: float) -> EffectModel | None:
         domain, catalog = self._domain, self.catalog
         return fitting.fit_from_ledger(
-            self._ledger, domain, catalog, self._input, self._params, now, self._keep, pause
+            *(self._ledger, domain, catalog, self._input, self._params, now, self._keep, pause),
+            self._ended,
         )
 
     def publish(self, fitted: FittedEffects, now: datetime) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterable, Iterator
 from datetime import datetime
@@ -25,6 +26,10 @@ KEPT = 20_000  # decisions, of 1 kB each
 PAUSE = 2.0  # so many times as long as a batch took, so that a learner's steps go on at their speed
 
 
+class FitEnded(Exception):
+    """A fit that nobody waits for any more has ended without a result."""
+
+
 def fit_from_ledger(
     ledger: Ledger,
     domain: Domain,
@@ -34,6 +39,7 @@ def fit_from_ledger(
     now: datetime,
     keep: int = KEPT,
     pause: float = 0.0,
+    ended: threading.Event | None = None,
 ) -> EffectModel | None:
     """Fit the effects of the actions of a catalogue; None if too little has happened yet.
 
@@ -46,6 +52,13 @@ def fit_from_ledger(
         So many decisions, at most, are read once and kept for all passes.
     pause : float
         After each batch of decisions, so many times as long as it took; see `PAUSE`.
+    ended
+        Is set when nobody waits for the fit any more.
+
+    Raises
+    ------
+    FitEnded
+        At the next batch after ``ended`` was set.
     """
     rules = LabelRules(domain, catalog, model_input)
     business = EffectInput(
@@ -57,18 +70,18 @@ def fit_from_ledger(
         tells_leaving=domain.churn is not None,
     )
 
+    ended = ended or threading.Event()
     total = min(ledger.read(_count_served), params.newest)
     kept = list[LabelledDecisions]()
 
     def read(every: int) -> Iterator[LabelledDecisions]:
         if every > 1 or total > keep:
-            yield from _paced(
-                stream_labelled(ledger, rules, now, params.newest, every=every), pause
-            )
+            some = stream_labelled(ledger, rules, now, params.newest, every=every)
+            yield from _paced(some, pause, ended)
             return
         if not kept:
-            kept.extend(_paced(stream_labelled(ledger, rules, now, params.newest), pause))
-        yield from _paced(kept, pause)
+            kept.extend(_paced(stream_labelled(ledger, rules, now, params.newest), pause, ended))
+        yield from _paced(kept, pause, ended)
 
     return fit_effects(read, total, business, params)
 
@@ -79,10 +92,14 @@ def _count_served(connection: sa.Connection) -> int:
     return count
 
 
-def _paced(batches: Iterable[LabelledDecisions], pause: float) -> Iterator[LabelledDecisions]:
+def _paced(
+    batches: Iterable[LabelledDecisions], pause: float, ended: threading.Event
+) -> Iterator[LabelledDecisions]:
     """Yield batches, with pauses so many times as long as it took to read and to use each."""
     began_s = monotonic_s()
     for batch in batches:
+        if ended.is_set():
+            raise FitEnded("the learner ends; effects are fitted when it runs again")
         yield batch
         time.sleep(pause * (monotonic_s() - began_s))
         began_s = monotonic_s()

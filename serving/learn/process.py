@@ -114,6 +114,7 @@ def run(settings: Settings, champion: tuple[str, Path] | None = None) -> None:
                 log.exception("This round of learning failed; trying again")
                 pause_s = settings.learn_every_s
             rounds.wait(ended, pause_s)
+        effects.end()
         if (write := learner.checkpoint()) is not None:  # the next start has no step to repeat
             write()
 

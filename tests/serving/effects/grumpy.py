@@ -29,7 +29,8 @@ class Grumpy:
         objective = {"margin": 0.5, "horizon_days": HORIZON_DAYS}
         leaving = {"event": "visit", "when": "happens", "back": "order"}
         self.domain = with_spend(domain, churn=leaving, objective=objective)
-        self.catalog = catalog.with_parts(objective="added_value")
+        # Scale 1: each action that may be the best is a candidate, and an explanation tells it.
+        self.catalog = catalog.with_parts(objective="added_value", exploration_scale=1.0)
         self.ledger = ledger
         self._followed = Followed(ledger, self.domain, self.catalog)
         for number in range(CUSTOMERS):

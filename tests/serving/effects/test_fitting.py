@@ -11,7 +11,7 @@ import pytest
 from features.journeys.model_input import ModelInput
 from features.value_labels.labelled_reader import stream_labelled
 from serving.effects import fitting
-from serving.effects.fitting import fit_from_ledger
+from serving.effects.fitting import FitEnded, fit_from_ledger
 from tests.conftest import NOW
 from tests.serving.effects.grumpy import CUSTOMERS, FEW, MARGIN, Grumpy
 
@@ -72,3 +72,21 @@ def test_after_each_batch_a_fit_pauses_so_that_the_steps_of_a_learner_go_on(grum
     assert learner.fit(AFTERWARDS, pause=2.0).payload == learner.fit(AFTERWARDS).payload
     half = len(pauses) // 2
     assert half >= 3 and pauses == [2.0] * half + [0.0] * half
+
+
+def test_a_fit_ends_at_its_next_batch_when_its_process_is_told_to_end(grumpy, monkeypatch):
+    """It does not go on for minutes, after which the process would be killed."""
+    grumpy.learner().look_at_all(AFTERWARDS)
+    learner, reads = grumpy.learner(), []
+
+    def told_to_end(*given, **settings):
+        for batch in stream_labelled(*given, **settings, size=10):
+            reads.append(batch.n_decisions)
+            if len(reads) == 2:
+                learner.end()
+            yield batch
+
+    monkeypatch.setattr(fitting, "stream_labelled", told_to_end)
+    with pytest.raises(FitEnded):
+        learner.fit(AFTERWARDS)
+    assert len(reads) == 2
