@@ -30,6 +30,9 @@ _COUNTS = (
     _DECIDED.record.is_not(None),
 )
 _EVERY = sa.bindparam("every", type_=sa.BigInteger)
+# A client may ask in turn, such as for two channels: every n-th number would be one of these alone.
+MULTIPLIER, PRIME = 1_103_515_245, 2**31 - 1
+_MIXED = _DECIDED.serial * sa.literal(MULTIPLIER, sa.BigInteger) % sa.literal(PRIME, sa.BigInteger)
 _AFTER, _LIMIT = sa.bindparam("after", type_=sa.BigInteger), sa.bindparam("limit", type_=sa.Integer)
 
 
@@ -68,7 +71,7 @@ _READ = Statement(
     .join_from(
         tables.decisions, tables.later_features, _LATER.serial == _DECIDED.serial, isouter=True
     )
-    .where(_DECIDED.serial > _AFTER, _DECIDED.serial % _EVERY == 0, *_COUNTS)
+    .where(_DECIDED.serial > _AFTER, _MIXED % _EVERY == 0, *_COUNTS)
     .order_by(_DECIDED.serial)
     .limit(_LIMIT)
 )
@@ -115,7 +118,7 @@ def read_logged_rows(
     size : int
         Decisions that are read, at most.
     every : int
-        Read those whose number it divides.
+        Read one of so many, by their mixed numbers.
     """
     rules, last = catalogs.rules, None
     rows, records = list[LoggedDecisionRow](), list[Mapping[str, Any]]()

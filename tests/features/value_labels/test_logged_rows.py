@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 
 from pydantic_core import from_json
 
 from features.business.catalog import NO_ACTION
 from features.ledger.columns import unpacked_json
 from features.value_labels.label_rules import LabelRules, LoggedCatalogs
-from features.value_labels.logged_rows import first_of_newest, read_logged_rows
+from features.value_labels.logged_rows import MULTIPLIER, PRIME, first_of_newest, read_logged_rows
 from tests.features.value_labels.conftest import SENT
 
 CHANCES = {"discount": 0.5, NO_ACTION: 0.5}
@@ -52,7 +53,14 @@ def test_decisions_are_read_on_from_the_last_one(followed):
         followed.decide(f"d{number}", CHANCES, layout="another" if number == 3 else "")
     found = read(followed, after=1, size=2)
     assert ([row.serial for row in found.rows], found.last) == ([2], 3)
-    assert [row.serial for row in read(followed, every=2).rows] == [2, 4]
+    mixed = {number: number * MULTIPLIER % PRIME for number in (1, 2, 4, 5)}
+    chosen = [row.serial for row in read(followed, every=2).rows]
+    assert chosen == [number for number, one in mixed.items() if one % 2 == 0]
+    # Who asks in turn is read as often at each of the turns.
+    read_in_10 = [number for number in range(100_000) if number * MULTIPLIER % PRIME % 10 == 0]
+    for turns in (2, 5, 10):
+        counts = Counter(number % turns for number in read_in_10)
+        assert max(counts.values()) < 1.1 * len(read_in_10) / turns
     assert read(followed, after=5) == ([], [], None)
     newest = [followed.ledger.read(lambda c, n=n: first_of_newest(c, n)) for n in (1, 2, 5, 6)]
     assert newest == [5, 4, 1, 0]
