@@ -24,7 +24,7 @@ MOST_DIRECTIONS = 30  # so many actions have one; directions of many actions are
 THRESHOLD = 2.0  # standard errors: a covariance below it is as large by chance in 1 of 20 columns
 # Principal axes beside the directions. On the simulated telephone company, 0 are better after
 # 10,000 outcomes and worse before; 72 drown the directions.
-COMPONENTS = 10
+COMPONENTS = 15
 
 
 def pack(note: Mapping[str, Any], **arrays: NDArray[Any]) -> bytes:

@@ -177,6 +177,8 @@ class FortyDays:
         domain = load_domain(DOMAINS / f"{name}.yaml")
         model_input, params = ModelInput(domain), load_params()
         catalog = load_catalog(_catalog(folder, name, actions), domain)
+        # As much is tried as where acceptances alone count, so that nearly all decisions show one.
+        catalog = catalog.with_parts(exploration_scale=1.0)
         ledger = Ledger(f"sqlite:///{folder / 'ledger.db'}")
         keep_catalog(ledger, catalog, BEGIN)
         # The same draws in each run: with the ids of decisions, the secret seeds them.

@@ -103,13 +103,13 @@ def test_chosen_axes_are_directions_then_principal_axes_with_the_variance_1_alon
     z = rng.normal(size=(60, 30)) * np.linspace(1, 3, 30)
     known = told("ab" * 30, (z[:, 0] > 0) * 1.0, [1.0] * 60)
     axes, variance = chosen_axes(z, 20, known)
-    assert axes.shape == (2 + 10, 30) and variance == 12
-    assert (z @ axes.T).std(axis=0) == pytest.approx(np.ones(12))
-    directions, (principal, along) = marginal_directions(z, known, 20), principal_components(z, 10)
+    assert axes.shape == (2 + 15, 30) and variance == 17
+    assert (z @ axes.T).std(axis=0) == pytest.approx(np.ones(17))
+    directions, (principal, along) = marginal_directions(z, known, 20), principal_components(z, 15)
     expected = np.vstack([directions, principal])
     lengths = np.linalg.norm(axes, axis=1) / np.linalg.norm(expected, axis=1)
     assert axes == pytest.approx(expected * lengths[:, None])
     assert chosen_axes(z, 1, known)[0] == pytest.approx(axes[:1])
     for nothing in (None, known._replace(counts=np.zeros(60))):
-        same, variance = chosen_axes(z, 10, nothing)
+        same, variance = chosen_axes(z, 15, nothing)
         assert same.tolist() == principal.tolist() and variance == along

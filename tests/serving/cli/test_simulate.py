@@ -17,8 +17,14 @@ from tests.serving.simulation.runs import run as run_of
 SMALL = ["simulate", "--world", "telephone", "--customers", "60", "--days", "6", "--processes", "1"]
 
 
+@pytest.fixture(autouse=True)
+def _wide(monkeypatch):
+    """The console has read the width of the terminal when it was made."""
+    monkeypatch.setattr(out, "width", 160)
+
+
 def run(*arguments: str):
-    return CliRunner().invoke(app, [*SMALL, *arguments], env={"COLUMNS": "160"})
+    return CliRunner().invoke(app, [*SMALL, *arguments])
 
 
 def test_policies_are_compared_in_a_table_and_a_picture(tmp_path):

@@ -455,7 +455,7 @@ def test_many_columns_are_read_along_the_directions_of_the_actions():
     bandit = ContextualBandit(60, 2, plain(*TWO, trees_from=NEVER, width=width))
     bandit.learn(x, actions, rewards)
     axes = bandit.model.encoder.axes
-    assert axes.shape == (2 + 10, 60)
+    assert axes.shape == (2 + 15, 60)
     assert np.abs(axes[:2]).argmax(axis=1).tolist() == [0, 1]
     assert axes[0, 0] > 0 > axes[1, 1]
     assert np.abs(axes[:2, 2:]).max() < 0.25

@@ -202,7 +202,7 @@ def test_effects_along_directions_add_up_and_survive_their_note():
     encoder = Encoder.fit(
         x, [f"f{number}" for number in range(200)], CHANNELS, 60, told=lambda: told
     )
-    assert encoder.axes.shape == (1 + 10, 200)
+    assert encoder.axes.shape == (1 + 15, 200)
     weights = np.random.default_rng(1).normal(size=(2, 60))
     baseline, effects = encoder.effects(weights, x[7], "app")
     whole = weights @ encoder.encode(x[7:8], ["app"])[0]

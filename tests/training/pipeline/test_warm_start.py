@@ -91,7 +91,7 @@ def test_many_columns_are_read_along_directions_that_the_earlier_decisions_alone
     log = replace(log, at=days, ends_at=[day + timedelta(hours=1) for day in days])
     domain = SimpleNamespace(channels=("app",))
     encoder = encoder_of(log, np.arange(n), domain, PARAMS)
-    assert encoder.axes.shape == (1 + 10, 100) and encoder.axes[0].argmax() == 3
+    assert encoder.axes.shape == (1 + 15, 100) and encoder.axes[0].argmax() == 3
 
     def counted(x, *given, **named):
         fitted.append(len(x))
