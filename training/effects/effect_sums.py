@@ -197,7 +197,7 @@ class EffectSums:
             Weights of the prior that are tried, times the given one.
         """
         blocks, best = self.blocks, self._likeliest(prior_decisions, tried)
-        found, factor, _ = best
+        found, factor = best.mean, best.factor
         spread, noise = cho_solve((factor, True), np.eye(blocks.total)), self._noise(best)
         weights = np.zeros((len(blocks.actions), blocks.width))
         covariance = np.zeros((len(blocks.actions), blocks.width, blocks.width))
@@ -224,12 +224,11 @@ class EffectSums:
             return self._evidence(posterior, noise) - away, posterior
 
         times = np.array([max(tried, key=lambda one: found(np.array([one]))[0])])
-        n_blocks = self.blocks.block_of[-1]
-        if self.blocks.total > MOST_BY_BLOCK or n_blocks < 2:
+        if self.blocks.total > MOST_BY_BLOCK:
             return found(times)[1]
-        times = np.repeat(times, n_blocks)
+        times = np.repeat(times, self.blocks.block_of[-1])
         best = found(times)
-        for block in range(n_blocks):
+        for block in range(len(times)):
             for other in tried:
                 changed = times.copy()
                 changed[block] = other

@@ -90,3 +90,13 @@ def test_a_fit_ends_at_its_next_batch_when_its_process_is_told_to_end(grumpy, mo
     with pytest.raises(FitEnded):
         learner.fit(AFTERWARDS)
     assert len(reads) == 2
+
+
+@pytest.mark.parametrize("churn", [None, {"when": "silent", "silent_days": 21}])
+def test_a_silence_that_counts_as_leaving_tells_who_leaves(grumpy, monkeypatch, churn):
+    asked = []
+    monkeypatch.setattr(fitting, "fit_effects", lambda *given: asked.append(given[2]))
+    silent = churn and grumpy.domain.churn.model_copy(update=churn)
+    grumpy.domain = grumpy.domain.model_copy(update={"churn": silent})
+    fitted(grumpy)
+    assert [one.tells_leaving for one in asked] == [churn is not None]

@@ -17,29 +17,9 @@ from serving.policies.arbitration import (
     priority_deviations,
 )
 from tests.serving.fakes import changed, decide, engine_of
+from tests.serving.policies.conftest import ACTION
 from training.bandit.stacking import Prediction
 from training.effects.effect_prediction import EffectPrediction
-
-ACTION = {
-    "issue": "keep",
-    "group": "promotion",
-    "value": 8.0,
-    "cost": 0.45,
-    "prior": {"acceptance": 0.1},
-    "attribution_days": 7,
-    "treatments": {"app": {"title": "Ten percent off"}},
-}
-
-
-@pytest.fixture
-def book(toy_domain, toy_catalog):
-    """A compiled catalogue of one action, with other content at some keys."""
-
-    def made(arbitration=None, **action):
-        parts = {"actions": {"offer": ACTION | action}, "arbitration": arbitration or {}}
-        return CompiledCatalog(changed(toy_catalog, **parts), toy_domain, ModelInput(toy_domain))
-
-    return made
 
 
 def nobody(compiled):

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import pytest
 
-from features.journeys.model_input import ModelInput
-from serving.catalog.compiled_catalog import CompiledCatalog
 from serving.policies.priority_text import (
     NOT_LEARNED,
     PriorityTerms,
@@ -13,29 +11,16 @@ from serving.policies.priority_text import (
     priority_text,
     priority_texts,
 )
-from tests.serving.fakes import changed
 
-ACTION = {
-    "issue": "keep",
-    "group": "promotion",
-    "value": 36.0,
-    "cost": 0.3,
-    "prior": {"acceptance": 0.1},
-    "attribution_days": 7,
-    "treatments": {"app": {"title": "Ten percent off"}},
-}
 TERMS = PriorityTerms(0.042, 1.2, 0.79, 0.2, 0.009, 89.0)
 
 
 @pytest.fixture
-def book(toy_domain, toy_catalog):
-    """A compiled catalogue of one action, with other content at some keys."""
-
-    def made(arbitration=None, **action):
-        parts = {"actions": {"offer": ACTION | action}, "arbitration": arbitration or {}}
-        return CompiledCatalog(changed(toy_catalog, **parts), toy_domain, ModelInput(toy_domain))
-
-    return made
+def book(book):
+    """A catalogue whose action is worth 36.00 and costs 0.30, with other content at some keys."""
+    return lambda arbitration=None, **action: book(
+        arbitration, **{"value": 36.0, "cost": 0.3} | action
+    )
 
 
 def test_each_term_stands_in_a_sentence_with_sign_and_currency(book):

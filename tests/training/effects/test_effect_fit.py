@@ -299,3 +299,36 @@ def test_many_features_of_few_customers_do_not_take_an_effect_along():
     params = WEAK.model_copy(update={"directions": 0})
     model = fit([found], replace(SHOP, features=names), params)
     assert model.purchases[0, 0] == pytest.approx(4.0, rel=0.1)
+
+
+def test_what_features_tell_of_purchases_does_not_blur_the_effect():
+    """Purchases differ by 20 with a feature that no effect depends on; an effect of 1 is clear."""
+    rows = np.random.default_rng(5).choice([-1.0, 1.0], (2000, 2))
+    mailed = np.arange(2000) % 2 == 0
+    margin = 3.0 + 10.0 * rows[:, 1] + mailed * 1.0
+    model = fit([sold(margin, np.where(mailed, "mail", NO_ACTION).tolist(), rows=rows)], SHOP)
+    [found] = model.predict_each(np.zeros((1, 2)), [""])
+    assert found.purchases[0] == pytest.approx(1.0, abs=0.1)
+    assert found.purchases_deviation[0] < 0.1  # 10 / root of (2,000 / 4) = 0.45 without a baseline
+
+
+def test_what_features_tell_of_the_look_does_not_blur_the_effect_on_leaving():
+    """Who leaves depends on two features, of which one has gone back to 0 at every look."""
+    rng, n = np.random.default_rng(8), 8_000
+    rows = rng.choice([-1.0, 1.0], (n, 2))
+    left_after = np.floor(rng.exponential(1 / np.exp(-4.5 + rows.sum(axis=1))))
+    left_after[left_after >= 30] = np.nan
+    shown = np.where(np.arange(n) % 2 == 0, "mail", NO_ACTION).tolist()
+    found = labelled_decisions(
+        ("mail",),
+        rows,
+        shown,
+        np.full((n, 2), 0.5),
+        later=rows * [1.0, 0.0],
+        looked_after_days=np.full(n, 3.0),
+        gone_at_look=left_after < 3,
+        left_after_days=left_after,
+    )
+    model = fit([found], replace(SHOP, tells_leaving=True))
+    change = np.sqrt(model.leaving_covariance[0, 0, 0])
+    assert change < 0.003  # some 0.01 where the other feature is not taken away first

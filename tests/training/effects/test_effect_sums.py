@@ -9,6 +9,7 @@ import pytest
 
 from training.effects.effect_sums import (
     MAX_WIDTH,
+    WEIGHTS,
     EffectBlocks,
     EffectSums,
     centred_indicators,
@@ -204,3 +205,12 @@ def test_large_effects_are_held_less_to_0_than_small_ones():
         )
         shares.append(held)
     assert shares[0] > 1.2 and shares[1] <= 1.0
+
+
+def test_one_action_may_do_much_where_the_others_do_nothing():
+    vectors, centred, _, weight = randomised(4_000)
+    noise = np.random.default_rng(5).normal(size=4_000)
+    sums = summed((vectors, centred, centred[:, 0] + noise, weight))
+    of_each = sums._likeliest(2_000.0, WEIGHTS).precision[BLOCKS.width :].reshape(-1, BLOCKS.width)
+    first_own, other_own = of_each[-3, 0], of_each[-1, 0]  # the last blocks are those of actions
+    assert first_own < other_own
