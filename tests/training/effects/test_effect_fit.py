@@ -313,7 +313,7 @@ def test_what_features_tell_of_purchases_does_not_blur_the_effect():
 
 
 def test_what_features_tell_of_the_look_does_not_blur_the_effect_on_leaving():
-    """Who leaves depends on two features, of which one has gone back to 0 at every look."""
+    """Customers leave by two features, of which one has gone back to 0 at every look."""
     rng, n = np.random.default_rng(8), 8_000
     rows = rng.choice([-1.0, 1.0], (n, 2))
     left_after = np.floor(rng.exponential(1 / np.exp(-4.5 + rows.sum(axis=1))))
