@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
-from training.arrays import Floats
+from training.arrays import Bools, Floats
 
 SAME = 1e-6  # two scores that differ by less are one
 
@@ -74,3 +75,38 @@ class Contributions:
         effects = np.zeros((len(self.of), len(features)))
         effects[:, [features.index(name) for name in self.features]] = self.effects
         return replace(self, features=features, effects=effects)
+
+
+class TreeContributions(NamedTuple):
+    """Rewards as sums of a baseline and effects; ``nan`` for an action that trees do not know.
+
+    Attributes
+    ----------
+    baseline : shape (n_actions,)
+    effects : shape (n_actions, n_features + 1)
+        Of each feature and, last, of the channel.
+    """
+
+    baseline: Floats
+    effects: Floats
+
+    def mixed_with(
+        self, baseline: Floats, effects: Floats, here: Bools, weight: float
+    ) -> tuple[Floats, Floats]:
+        """Mix them, by a weight, with others, whose effects are of features, then of each channel.
+
+        Parameters
+        ----------
+        baseline : shape (n_actions,)
+        effects : shape (n_actions, n_features + n_channels)
+        here : shape (n_features + n_channels,)
+            The place of the channel; it is nowhere for an unknown one, and adds to the baseline.
+        """
+        of_features, n_features = np.zeros_like(effects), self.effects.shape[1] - 1
+        of_features[:, :n_features] = self.effects[:, :n_features]
+        of_features += self.effects[:, [-1]] * here
+        rest = 0.0 if here.any() else self.effects[:, -1]
+        known = np.where(np.isnan(self.baseline), 0.0, weight)
+        baseline = (1 - known) * baseline + known * np.nan_to_num(self.baseline + rest)
+        effects = (1 - known)[:, None] * effects + known[:, None] * np.nan_to_num(of_features)
+        return baseline, effects

@@ -16,7 +16,9 @@ import numpy as np
 from scipy.special import expit
 
 from training.arrays import Bools, Floats, Indices
-from training.models.leaf_masks import LeafMasks, Masks
+from training.contributions import TreeContributions
+from training.models import action_trees
+from training.models.leaf_masks import LeafMasks, Masks, TreePairs
 from training.models.lightgbm_settings import boosting_settings
 from training.models.lightgbm_settings import lightgbm as lgb
 
@@ -32,43 +34,9 @@ SETTINGS = boosting_settings(
     bagging_fraction=0.8,
     bagging_freq=1,
 )
+FIFTH = 5  # one outcome of so many is kept back, to compare kinds of trees
 BATCH = 128  # rows whose leaves are looked up together: few enough to stay in the CPU's cache
 CROSS_ENTROPY = "cross_entropy"  # objective for rewards from 0 to 1; else it is squared error
-
-
-class TreeContributions(NamedTuple):
-    """Rewards as sums of a baseline and effects; ``nan`` where `BoostedTrees.reward` is.
-
-    Attributes
-    ----------
-    baseline : shape (n_actions,)
-    effects : shape (n_actions, n_features + 1)
-        Of each feature and, last, of the channel.
-    """
-
-    baseline: Floats
-    effects: Floats
-
-    def mixed_with(
-        self, baseline: Floats, effects: Floats, here: Bools, weight: float
-    ) -> tuple[Floats, Floats]:
-        """Mix them, by a weight, with others, whose effects are of features, then of each channel.
-
-        Parameters
-        ----------
-        baseline : shape (n_actions,)
-        effects : shape (n_actions, n_features + n_channels)
-        here : shape (n_features + n_channels,)
-            The place of the channel; it is nowhere for an unknown one, and adds to the baseline.
-        """
-        of_features, n_features = np.zeros_like(effects), self.effects.shape[1] - 1
-        of_features[:, :n_features] = self.effects[:, :n_features]
-        of_features += self.effects[:, [-1]] * here
-        rest = 0.0 if here.any() else self.effects[:, -1]
-        known = np.where(np.isnan(self.baseline), 0.0, weight)
-        baseline = (1 - known) * baseline + known * np.nan_to_num(self.baseline + rest)
-        effects = (1 - known)[:, None] * effects + known[:, None] * np.nan_to_num(of_features)
-        return baseline, effects
 
 
 @dataclass(frozen=True)
@@ -105,9 +73,9 @@ class BoostedTrees:
         return self._masks.of_categories(-2, [*range(len(self.channels)), -1])
 
     @cached_property
-    def _action_masks(self) -> Masks:
-        """Masks by `_places` of the action; last, of an unknown one."""
-        return self._masks.of_categories(-1, [*range(len(self.actions)), -1])
+    def _pairs(self) -> TreePairs:
+        """The pairs of each action and the trees that do not give all its rows the same value."""
+        return self._masks.pairs(self._masks.of_categories(-1, range(len(self.actions))))
 
     @cached_property
     def _known(self) -> frozenset[str]:
@@ -126,10 +94,14 @@ class BoostedTrees:
         actions: Sequence[str],
         reward: Floats,
         count: Floats,
-        rounds: int = ROUNDS,
+        rounds: int | None = None,
         settings: Mapping[str, Any] | None = None,
     ) -> BoostedTrees | None:
         """Fit on outcomes in any order; None if their rewards do not differ.
+
+        Two kinds are fitted: trees of all actions together, which are best where rewards are clear,
+        and small ones of each action (`action_trees`), which are best where they are rare. The kind
+        with the smaller squared error on every fifth outcome, which neither has seen, is kept.
 
         Parameters
         ----------
@@ -140,41 +112,35 @@ class BoostedTrees:
         count : shape (n,)
             Weight of each outcome; a negative one retracts an equal outcome.
         rounds : int
-            The number of trees.
+            The number of trees, of all actions together. Default: the outcomes decide the kind.
         settings
-            Of LightGBM, in place of some of `SETTINGS`.
+            Of LightGBM, in place of some of `SETTINGS`; likewise.
         """
         known, ways = tuple(sorted(set(actions))), tuple(sorted(set(channels)))
         codes = _codes(tuple(channels), ways), _codes(tuple(actions), known)
         table, y, weight = _canonical(np.column_stack([rows, *codes]), reward, count)
         if len(np.unique(y)) < 2:
             return None
-        width = table.shape[1]
-        objective = CROSS_ENTROPY if y.min() >= 0 and y.max() <= 1 else "regression"
-        data = lgb.Dataset(
-            table,
-            y,
-            weight=weight,
-            categorical_feature=[width - 2, width - 1],
-            params={"verbosity": -1, "min_data_in_bin": 1},
-        )
-        chosen = SETTINGS | dict(settings or {}) | {"objective": objective}
-        booster = lgb.train(chosen, data, rounds)
-        return cls(known, ways, booster.model_to_string())
+        outcomes = _Outcomes(table, y, weight)
+        if rounds is None and settings is None:
+            return cls(known, ways, _better_kind(outcomes))
+        chosen = SETTINGS | dict(settings or {})
+        rounds = ROUNDS if rounds is None else rounds
+        return cls(known, ways, outcomes.fit(np.arange(len(y)), chosen, rounds))
 
     def reward(self, rows: Floats, channels: Sequence[str], actions: Sequence[str]) -> Floats:
         """Predict the reward of each of ``actions`` for n rows, shape (n, n_actions).
 
         ``nan`` for an action that the trees were not fitted on.
         """
-        wanted = _places(tuple(actions), self.actions), _places(tuple(channels), self.channels)
-        of_actions = self._action_masks.take(wanted[0], axis=0, mode="wrap")  # -1 is the last
-        of_channels = self._channel_masks.take(wanted[1], axis=0, mode="wrap")
+        wanted, on = _places(tuple(actions), self.actions), _places(tuple(channels), self.channels)
+        of_channels = self._channel_masks.take(on, axis=0, mode="wrap")  # -1 is the last
         found = np.empty((len(rows), len(actions)))
         for start in range(0, len(rows), BATCH):
             part = slice(start, start + BATCH)
             open_leaves = self._masks.of_rows(rows[part]) & of_channels[part]
-            found[part] = self._masks.scores(open_leaves[:, None] & of_actions)
+            scores = self._masks.scores(open_leaves, self._pairs)
+            found[part] = scores.take(wanted, axis=1, mode="wrap")
         if self._is_probability:
             expit(found, out=found)
         if not set(actions).issubset(self._known):
@@ -273,3 +239,46 @@ def _canonical(table: Floats, y: Floats, count: Floats) -> tuple[Floats, Floats,
     there = np.where(left, np.maximum(there, 1), 0)
     kept = np.repeat(first, there)
     return table[kept], y[kept], np.repeat(weight / np.maximum(there, 1), there)
+
+
+class _Outcomes(NamedTuple):
+    """Outcomes in the canonical order; the last columns are the channel and the action."""
+
+    table: Floats
+    reward: Floats
+    weight: Floats
+
+    def fit(self, rows: Indices, settings: Mapping[str, Any], rounds: int) -> str:
+        """Fit trees on some outcomes; their text."""
+        low, high = self.reward.min(), self.reward.max()
+        width = self.table.shape[1]
+        data = lgb.Dataset(
+            self.table[rows],
+            self.reward[rows],
+            weight=self.weight[rows],
+            categorical_feature=[width - 2, width - 1],
+            params={"verbosity": -1, "min_data_in_bin": 1},
+        )
+        objective = CROSS_ENTROPY if low >= 0 and high <= 1 else "regression"
+        chosen = dict(settings) | {"objective": objective}
+        text: str = lgb.train(chosen, data, rounds).model_to_string()
+        return text
+
+    def error(self, rows: Indices, text: str) -> float:
+        """Sum the squared errors that trees make on some outcomes."""
+        predicted = lgb.Booster(model_str=text).predict(self.table[rows], num_threads=1)
+        return float(self.weight[rows] @ np.square(self.reward[rows] - predicted))
+
+
+def _better_kind(outcomes: _Outcomes) -> str:
+    """Fit the kind of trees that predicts outcomes better which it has not seen; its text."""
+    reward, actions = outcomes.reward, outcomes.table[:, -1].astype(np.intp)
+    everything = np.arange(len(reward))
+    unseen = everything % FIFTH == FIFTH - 1
+    seen, unseen = everything[~unseen], everything[unseen]
+    if len(np.unique(reward[seen])) > 1:
+        joint = outcomes.error(unseen, outcomes.fit(seen, SETTINGS, ROUNDS))
+        own = action_trees.fit_each(outcomes.fit, actions, reward, seen)
+        if joint <= outcomes.error(unseen, own):
+            return outcomes.fit(everything, SETTINGS, ROUNDS)
+    return action_trees.fit_each(outcomes.fit, actions, reward, everything)

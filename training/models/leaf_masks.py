@@ -22,7 +22,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from training.arrays import Floats
+from training.arrays import Floats, Indices
 
 Masks = NDArray[np.uint16]
 
@@ -47,6 +47,27 @@ class _Split(NamedTuple):
     left: int
     right: int
     categories: frozenset[int] | None
+
+
+class TreePairs(NamedTuple):
+    """The pairs of a category and a tree that give several scores; the others give one number.
+
+    Attributes
+    ----------
+    trees, masks, offsets : shape (n_pairs,)
+        The number of the tree, the mask of the category in it, and where its values begin. Pairs
+        are in the order of categories; each has one or more.
+    first : shape (n_categories,)
+        The first pair of each category.
+    constants : shape (n_categories,)
+        What the trees that are in no pair add.
+    """
+
+    trees: Indices
+    masks: Masks
+    offsets: Indices
+    first: Indices
+    constants: Floats
 
 
 class LeafMasks:
@@ -137,16 +158,41 @@ class LeafMasks:
                 masks[:, split.tree] &= np.where(left, split.left, split.right).astype(np.uint16)
         return masks
 
-    def scores(self, masks: Masks) -> Floats:
-        """Raw scores, shape (...,), by the one leaf that remains possible in each tree.
+    def pairs(self, of_categories: Masks) -> TreePairs:
+        """Prepare `scores`: find the trees in which categories leave several leaves possible.
 
         Parameters
         ----------
-        masks : shape (..., n_trees)
-            Those of a row and of all columns of categories, combined by a bitwise and; so each has
-            one bit.
+        of_categories : shape (n_categories, n_trees)
+            Of `of_categories`.
         """
-        found: Floats = self._values.take(_LEAF_OF.take(masks) + self._starts).sum(axis=-1)
+        several = of_categories & (of_categories - 1) != 0
+        several[:, 0] |= ~several.any(axis=1)
+        alone = _LEAF_OF.take(np.where(several, 1, of_categories)) + self._starts
+        constants = np.where(several, 0.0, self._values.take(alone)).sum(axis=1)
+        trees = several.nonzero()[1]
+        first = np.append(0, several.sum(axis=1).cumsum()[:-1])
+        return TreePairs(trees, of_categories[several], self._starts[trees], first, constants)
+
+    def scores(self, masks: Masks, pairs: TreePairs) -> Floats:
+        """Raw scores by the one leaf that remains possible in each tree.
+
+        Parameters
+        ----------
+        masks : shape (n, n_trees)
+            Those of rows and of all columns of categories but one, combined by a bitwise and.
+        pairs
+            Of all categories of the remaining column.
+
+        Returns
+        -------
+        shape (n, n_categories)
+            A row has the same scores, to the bit, among any others.
+        """
+        left = masks.take(pairs.trees, axis=1)
+        left &= pairs.masks
+        values = self._values.take(_LEAF_OF.take(left) + pairs.offsets)
+        found: Floats = np.add.reduceat(values, pairs.first, axis=1) + pairs.constants
         return found
 
 

@@ -98,7 +98,7 @@ def test_equal_outcomes_count_as_several():
 
 
 def test_errors_after_some_trees_are_those_of_the_first_trees_alone():
-    trees, later = BoostedTrees.fit(*outcomes()), outcomes(100, seed=3)
+    trees, later = BoostedTrees.fit(*outcomes(), rounds=60), outcomes(100, seed=3)
     rows, channels, actions, reward, _ = later
     count = np.linspace(0.5, 2, 100)
     found = trees.errors_after((1, 7, 60), rows, channels, actions, reward, count)
@@ -115,3 +115,65 @@ def test_rounds_and_settings_can_be_others():
     small = BoostedTrees.fit(*outcomes(), rounds=5, settings={"num_leaves": 2})
     assert small.text.count("Tree=") == 5
     assert small.text.count("num_leaves=2") == 5
+
+
+def rare(n: int = 6_000) -> tuple:
+    """Few accept; for each of four actions another two of 30 features say who. Also the truth."""
+    rng = np.random.default_rng(5)
+    rows, numbers = rng.normal(size=(n, 30)), rng.integers(0, 4, n)
+    everybody = np.stack([0.005 + 0.2 * (rows[:, k] + rows[:, k + 9] > 1.5) for k in range(4)], 1)
+    reward = (rng.random(n) < everybody[np.arange(n), numbers]).astype(float)
+    return (rows, ["app"] * n, [f"a{k}" for k in numbers], reward, np.ones(n)), everybody
+
+
+def agreement(trees: BoostedTrees, given: tuple, truth: np.ndarray) -> float:
+    """Correlation of predicted and true chances of an action, on average."""
+    found = trees.reward(given[0], given[1], [f"a{k}" for k in range(4)])
+    return float(np.mean([np.corrcoef(found[:, k], truth[:, k])[0, 1] for k in range(4)]))
+
+
+def is_own(trees: BoostedTrees) -> bool:
+    """Each tree first asks for one of several actions, by a split on the last column."""
+    column = int(trees.text.split("max_feature_idx=")[1].split()[0])
+    return trees.text.count(f"split_feature={column}") == trees.text.count("Tree=") > 60
+
+
+def test_rare_acceptances_get_trees_of_each_action():
+    given, truth = rare()
+    trees, joint = BoostedTrees.fit(*given), BoostedTrees.fit(*given, rounds=60)
+    assert 0.01 < given[3].mean() < 0.04
+    assert is_own(trees) and not is_own(joint)
+    assert agreement(trees, given, truth) > 0.6
+    assert agreement(trees, given, truth) > agreement(joint, given, truth) + 0.1
+
+
+def test_clear_rewards_keep_trees_of_all_actions():
+    rng = np.random.default_rng(2)
+    rows, numbers = rng.normal(size=(1_000, 3)), rng.integers(0, 4, 1_000)
+    reward = (numbers == (rows[:, 0] > 0) * 2 + (rows[:, 1] > 0)).astype(float)
+    given = rows, ["app"] * 1_000, [f"a{k}" for k in numbers], reward, np.ones(1_000)
+    trees = BoostedTrees.fit(*given)
+    assert not is_own(trees)
+    assert trees.text == BoostedTrees.fit(*given, rounds=60).text
+
+
+def test_trees_of_each_action_are_as_good_as_others_for_their_users():
+    given, _ = rare()
+    trees = BoostedTrees.fit(*given)
+    assert is_own(trees)
+    assert BoostedTrees.fit(*shuffled(given, 1)).text == trees.text
+    names, rows = ["a2", "new", "a0"], given[0][:300]
+    found = trees.reward(rows, ["app"] * 300, names)
+    for number in (0, 1, 299):  # a row alone gives the same, to the bit
+        alone = trees.reward(rows[number : number + 1], ["app"], names)
+        assert alone.tolist()[0][::2] == found[number].tolist()[::2] and np.isnan(alone[0, 1])
+    assert BoostedTrees.of(trees.note).reward(rows[:1], ["app"], ["a0"]) == found[0, 2]
+    told = trees.effects(rows[0], "app", ["a2", "a0"])
+    assert told.baseline + told.effects.sum(axis=1) == pytest.approx(found[0, ::2])
+
+
+def test_a_single_acceptance_is_no_reason_to_fail():
+    rows, channels, actions, reward, count = outcomes(100)
+    for number in range(0, 100, 9):
+        one = np.arange(100) == number
+        assert BoostedTrees.fit(rows, channels, actions, one.astype(float), count) is not None

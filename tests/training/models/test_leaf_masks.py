@@ -38,13 +38,13 @@ def rows(n: int) -> np.ndarray:
 def test_every_row_and_category_gets_the_score_that_walking_down_gives(unknown, objective):
     booster, x = a_booster(unknown, objective=objective), rows(50)
     masks = LeafMasks(booster.model_to_string())
-    seen = masks.of_rows(x)
     for kind in range(-1, KINDS + 1):  # the last one was never seen
         for way in range(-1, WAYS + 1):
-            both = masks.of_categories(-2, [kind]) & masks.of_categories(-1, [way])
+            seen, ways = masks.of_rows(x) & masks.of_categories(-2, [kind]), [way, 0]
+            found = masks.scores(seen, masks.pairs(masks.of_categories(-1, ways)))[:, 0]
             codes = [[NAN if code < 0 else code] * len(x) for code in (kind, way)]
             told = booster.predict(np.column_stack([x, *codes]), raw_score=True, num_threads=1)
-            assert masks.scores(seen & both) == pytest.approx(told, abs=1e-12)
+            assert found == pytest.approx(told, abs=1e-12)
     assert len(np.unique(told)) > 10  # the test can fail
 
 
@@ -56,9 +56,10 @@ def test_a_value_at_a_threshold_goes_left_and_the_next_larger_float_goes_right(u
     at = nodes["threshold"].astype(float).to_numpy()
     assert "left" in set(nodes["missing_direction"])
     x = np.vstack([np.tile(each[:, None], WIDTH - 2) for each in (at, np.nextafter(at, np.inf))])
-    both = masks.of_categories(-2, [0]) & masks.of_categories(-1, [0])
+    seen = masks.of_rows(x) & masks.of_categories(-2, [0])
+    pairs = masks.pairs(masks.of_categories(-1, [0]))
     told = booster.predict(np.column_stack([x, np.zeros((len(x), 2))]), raw_score=True)
-    assert masks.scores(masks.of_rows(x) & both) == pytest.approx(told, abs=1e-12)
+    assert masks.scores(seen, pairs)[:, 0] == pytest.approx(told, abs=1e-12)
 
 
 def test_categories_do_matter_here():
@@ -69,24 +70,29 @@ def test_categories_do_matter_here():
 def test_one_row_is_scored_for_all_categories_at_once():
     masks, x = LeafMasks(a_booster().model_to_string()), rows(4)
     ways, kind = masks.of_categories(-1, range(WAYS)), masks.of_categories(-2, [0])
-    found = masks.scores((masks.of_rows(x) & kind)[:, None] & ways)
+    found = masks.scores(masks.of_rows(x) & kind, masks.pairs(ways))
     assert found.shape == (4, WAYS)
-    one = masks.scores(masks.of_rows(x[2:3]) & kind & ways[4])
-    assert found[2, 4] == one[0]
+    one = masks.scores(masks.of_rows(x[2:3]) & kind, masks.pairs(ways[4:5]))
+    assert found[2, 4] == one[0, 0]
+    assert masks.scores(masks.of_rows(x[2:3]) & kind, masks.pairs(ways)).tolist() == [
+        found[2].tolist()
+    ]
 
 
 def test_no_rows_give_no_scores():
     masks = LeafMasks(a_booster().model_to_string())
-    assert masks.scores(masks.of_rows(np.empty((0, WIDTH - 2)))).shape == (0,)
+    pairs = masks.pairs(masks.of_categories(-1, range(WAYS)))
+    assert masks.scores(masks.of_rows(np.empty((0, WIDTH - 2))), pairs).shape == (0, WAYS)
 
 
 def test_trees_that_split_on_categories_only_or_not_at_all_are_read_too():
     for more in ({"min_data_in_leaf": N}, {"interaction_constraints": f"[{WIDTH - 1}]"}):
         booster = a_booster(**more)
         masks = LeafMasks(booster.model_to_string())
-        both = masks.of_categories(-2, [1]) & masks.of_categories(-1, [2])
+        seen = masks.of_rows(np.zeros((1, WIDTH - 2))) & masks.of_categories(-2, [1])
+        pairs = masks.pairs(masks.of_categories(-1, [2]))
         told = booster.predict(np.array([[0.0] * (WIDTH - 2) + [1, 2]]), num_threads=1)
-        assert masks.scores(masks.of_rows(np.zeros((1, WIDTH - 2))) & both) == pytest.approx(told)
+        assert masks.scores(seen, pairs)[:, 0] == pytest.approx(told)
 
 
 def test_trees_with_more_leaves_than_bits_are_refused():
