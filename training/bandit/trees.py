@@ -34,6 +34,10 @@ SETTINGS = boosting_settings(
     bagging_fraction=0.8,
     bagging_freq=1,
 )
+# Kinds of trees are compared where so many outcomes can tell. Trees of all actions are the first
+# choice where rewards are not rare: there, few outcomes tell little, and a fit takes longer.
+RARE = 0.15  # share of outcomes with any reward
+COMPARED_RARE, COMPARED = 500, 5_000
 FIFTH = 5  # one outcome of so many is kept back, to compare kinds of trees
 BATCH = 128  # rows whose leaves are looked up together: few enough to stay in the CPU's cache
 CROSS_ENTROPY = "cross_entropy"  # objective for rewards from 0 to 1; else it is squared error
@@ -101,7 +105,8 @@ class BoostedTrees:
 
         Two kinds are fitted: trees of all actions together, which are best where rewards are clear,
         and small ones of each action (`action_trees`), which are best where they are rare. The kind
-        with the smaller squared error on every fifth outcome, which neither has seen, is kept.
+        with the smaller squared error on every fifth outcome, which neither has seen, is kept. Few
+        outcomes cannot tell, and get trees of all actions.
 
         Parameters
         ----------
@@ -276,6 +281,9 @@ def _better_kind(outcomes: _Outcomes) -> str:
     everything = np.arange(len(reward))
     unseen = everything % FIFTH == FIFTH - 1
     seen, unseen = everything[~unseen], everything[unseen]
+    is_rare = float((reward > reward.min()).mean()) < RARE
+    if len(reward) < (COMPARED_RARE if is_rare else COMPARED):
+        return outcomes.fit(everything, SETTINGS, ROUNDS)
     if len(np.unique(reward[seen])) > 1:
         joint = outcomes.error(unseen, outcomes.fit(seen, SETTINGS, ROUNDS))
         own = action_trees.fit_each(outcomes.fit, actions, reward, seen)

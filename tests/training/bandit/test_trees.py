@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from training.bandit import trees as trees_module
 from training.bandit.trees import BoostedTrees
 
 NAN = float("nan")
@@ -147,14 +148,37 @@ def test_rare_acceptances_get_trees_of_each_action():
     assert agreement(trees, given, truth) > agreement(joint, given, truth) + 0.1
 
 
-def test_clear_rewards_keep_trees_of_all_actions():
+def clear(n: int, n_actions: int) -> tuple:
+    """Each customer accepts one of the actions: the signs of the features say which."""
     rng = np.random.default_rng(2)
-    rows, numbers = rng.normal(size=(1_000, 3)), rng.integers(0, 4, 1_000)
-    reward = (numbers == (rows[:, 0] > 0) * 2 + (rows[:, 1] > 0)).astype(float)
-    given = rows, ["app"] * 1_000, [f"a{k}" for k in numbers], reward, np.ones(1_000)
-    trees = BoostedTrees.fit(*given)
-    assert not is_own(trees)
-    assert trees.text == BoostedTrees.fit(*given, rounds=60).text
+    rows, numbers = rng.normal(size=(n, 3)), rng.integers(0, n_actions, n)
+    reward = (numbers == ((rows > 0) @ [1, 2, 4]) % n_actions).astype(float)
+    return rows, ["app"] * n, [f"a{k}" for k in numbers], reward, np.ones(n)
+
+
+@pytest.mark.parametrize(("n", "n_actions"), [(2_000, 8), (trees_module.COMPARED, 5)])
+def test_clear_rewards_keep_trees_of_all_actions(n, n_actions):
+    """If few outcomes have a reward, and if many have."""
+    given = clear(n, n_actions)
+    assert (given[3].mean() < trees_module.RARE) == (n_actions == 8)
+    assert BoostedTrees.fit(*given).text == BoostedTrees.fit(*given, rounds=60).text
+
+
+@pytest.mark.parametrize(
+    ("n", "share", "own"),
+    [
+        (trees_module.COMPARED_RARE - 1, 0.1, False),
+        (trees_module.COMPARED_RARE, 0.1, True),
+        (trees_module.COMPARED - 1, 0.2, False),
+        (trees_module.COMPARED, 0.2, True),
+    ],
+)
+def test_few_outcomes_cannot_tell_which_kind_is_better(n, share, own):
+    """Nothing tells who accepts, so that small trees are better wherever kinds are compared."""
+    rng = np.random.default_rng(1)
+    rows, reward = rng.normal(size=(n, 3)), (np.arange(n) % 100 < 100 * share).astype(float)
+    names = [f"a{k}" for k in rng.integers(0, 2, n)]
+    assert is_own(BoostedTrees.fit(rows, ["app"] * n, names, reward, np.ones(n))) == own
 
 
 def test_trees_of_each_action_are_as_good_as_others_for_their_users():
@@ -173,7 +197,7 @@ def test_trees_of_each_action_are_as_good_as_others_for_their_users():
 
 
 def test_a_single_acceptance_is_no_reason_to_fail():
-    rows, channels, actions, reward, count = outcomes(100)
-    for number in range(0, 100, 9):
-        one = np.arange(100) == number
+    rows, channels, actions, reward, count = outcomes(500)
+    for number in range(0, 500, 99):
+        one = np.arange(500) == number
         assert BoostedTrees.fit(rows, channels, actions, one.astype(float), count) is not None
