@@ -39,7 +39,7 @@ SETTINGS = boosting_settings(
 RARE = 0.15  # share of outcomes with any reward
 COMPARED_RARE, COMPARED = 500, 5_000
 FIFTH = 5  # one outcome of so many is kept back, to compare kinds of trees
-BATCH = 128  # rows whose leaves are looked up together: few enough to stay in the CPU's cache
+BATCH = 32  # rows whose leaves are looked up together: few enough to stay in the CPU's cache
 CROSS_ENTROPY = "cross_entropy"  # objective for rewards from 0 to 1; else it is squared error
 
 
