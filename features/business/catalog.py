@@ -78,6 +78,7 @@ class Prior(Frozen):
 class Action(Frozen):
     """One action. ``value`` and ``cost`` are in the domain's currency.
 
+    ``value`` is what an acceptance brings; below 0 where it costs margin, as a discount does.
     ``for: left`` keeps it for customers who have left (`Domain.leaving_event`). They get no other
     action of the kinds ``promotion`` and ``retention``. ``addresses`` names what it shall make
     better: a kind of journey, or one of its promises or steps, as in ``delivery.on_time``.
@@ -88,7 +89,7 @@ class Action(Frozen):
     issue: Name
     group: Name
     description: str = ""
-    value: Money
+    value: SignedMoney
     cost: Money
     lever: Annotated[float, Field(gt=0, le=100, allow_inf_nan=False)] = 1.0
     prior: Prior

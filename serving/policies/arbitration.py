@@ -126,7 +126,7 @@ def _believed_deviations(
 ) -> Floats:
     mean, deviation, _ = prediction
     if compiled.formula is None:
-        spread: Floats = deviation * weights * compiled.value * compiled.lever
+        spread: Floats = deviation * weights * np.abs(compiled.value) * compiled.lever
         if effects is None:
             return spread
         caused = _of_effects(effects, remaining_value)

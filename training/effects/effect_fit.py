@@ -14,19 +14,19 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from features.value_labels.labelled_decisions import LabelledDecisions, joined
-from training.arrays import Bools, Floats
+from training.arrays import Bools, Floats, Ints
 from training.bandit.encoder import Encoder
 from training.effects.effect_directions import DirectionSums, standard_basis
 from training.effects.effect_model import EffectModel
-from training.effects.effect_sums import CHUNK, EffectBlocks, EffectSums, centred_indicators
+from training.effects.effect_sums import EffectBlocks, EffectSums, centred_indicators
 from training.effects.leaving_rates import fit_leaving_rate, leaving_rate
 from training.effects.leaving_truth import LeavingTruth
+from training.effects.surrogate_parts import SurrogatePart, surrogate_parts
 from training.params import EffectParams
 
 # Decisions for each element of a vector. A baseline of hundreds of elements, fitted to the same few
 # decisions, would take a large part of the effects along; so it takes a tenth at most.
 BASELINE_RIDGE = 10.0
-MAX_CHANGE = 2.0  # of the log rate of leaving between a decision and the look
 # Of the rate that is audited, in customers who left: a rate that is held near the mean tells less
 # than the features do, and would be accused of it.
 AUDIT_RIDGE = 30.0
@@ -148,49 +148,74 @@ class _Fit:
         return True
 
     def learn_basis(self, sample: LabelledDecisions) -> None:
-        """Choose the directions along which effects are told apart."""
-        vectors = self._at_decision(sample)
-        n_actions, width = len(self._business.actions), vectors.shape[1]
+        """Find out which actions move which features, and along what effects are told apart."""
+        vectors, centred = self._at_decision(sample), _centred(sample)
+        usable, moved = self._moved(sample, vectors)
+        self._parts, self._of_change = list[SurrogatePart](), list[Floats]()
         found = []
-        usable, change = self._changes(sample, vectors)
-        self._baselines = []
-        for label, rows in ((change, usable), (sample.other_margin, _is_ripe(sample))):
-            sums = DirectionSums(n_actions, width)
-            baseline = _baseline(vectors[rows], label[rows])
-            for begin in range(0, len(label), CHUNK):  # chances of many actions take much memory
-                part = begin + np.flatnonzero(rows[begin : begin + CHUNK])
-                centred = centred_indicators(sample.shown[part], sample.chances[part])
-                sums.add(vectors[part], centred, label[part] - vectors[part] @ baseline)
-            found.append(sums.directions(self._params.screen, self._params.directions))
-            self._baselines.append(baseline)
+        if self._tells_leaving:
+            of_moved = _baseline(vectors[usable], moved)
+            rest = moved - vectors[usable] @ of_moved
+            rate = self._rate[: self._n_plain]
+            self._parts = surrogate_parts(rest, centred[usable], rate)
+        for part in self._parts:
+            change, mine = np.zeros(sample.n_decisions), centred[:, part.actions]
+            change[usable] = part.change(moved)
+            baseline, directions = self._directions(vectors, mine, change, usable)
+            self._of_change.append(baseline)
+            found.append(directions)
+        self._of_margin, directions = self._directions(
+            vectors, centred, sample.other_margin, _is_ripe(sample)
+        )
+        width = vectors.shape[1]
         of_rate = self._rate[:, None] * (np.arange(width) > 0)[:, None]
         channels = np.eye(width)[:, self._n_plain :]
-        self._basis = standard_basis(np.hstack([of_rate, *found, channels]), vectors)
+        self._basis = standard_basis(np.hstack([of_rate, *found, directions, channels]), vectors)
+
+    def _directions(
+        self, vectors: Floats, centred: Floats, label: Floats, rows: Bools
+    ) -> tuple[Floats, Floats]:
+        """Fit a label without regard to actions, and find along what its effects vary."""
+        baseline = _baseline(vectors[rows], label[rows])
+        sums = DirectionSums(centred.shape[1], vectors.shape[1])
+        sums.add(vectors[rows], centred[rows], label[rows] - vectors[rows] @ baseline)
+        return baseline, sums.directions(self._params.screen, self._params.directions)
 
     def add_up(self, read: ReadDecisions) -> None:
-        """Add up the regressions of both effects over all decisions."""
-        business = self._business
-        blocks = EffectBlocks(business.actions, business.groups, self._basis.shape[1])
-        self._leaving, self._purchases = EffectSums(blocks), EffectSums(blocks)
+        """Add up the regressions of all effects over all decisions."""
+        self._leaving = [self._sums(part.actions) for part in self._parts]
+        self._purchases = self._sums(np.arange(len(self._business.actions)))
         for some in self._read(read):
-            vectors = self._at_decision(some)
-            mine, centred = vectors @ self._basis, _centred(some)
-            usable, change = self._changes(some, vectors)
-            of_change, of_margin = (vectors @ baseline for baseline in self._baselines)
-            if usable.any():
-                rest = (change - of_change)[usable]
-                self._leaving.add(mine[usable], centred[usable], rest, some.weight[usable])
+            vectors, centred = self._at_decision(some), _centred(some)
+            mine = vectors @ self._basis
+            usable, moved = self._moved(some, vectors)
+            for part, of_change, sums in zip(
+                self._parts, self._of_change, self._leaving, strict=True
+            ):
+                rest = part.change(moved) - vectors[usable] @ of_change
+                drawn = centred[usable][:, part.actions]
+                sums.add(mine[usable], drawn, rest, some.weight[usable])
             ripe = _is_ripe(some)
             if ripe.any():
                 # The younger a decision, the smaller is the part of its effect that has shown.
-                share = np.minimum(some.age_days / business.horizon_days, 1.0) * some.weight
-                rest = (some.other_margin - of_margin)[ripe]
+                share = np.minimum(some.age_days / self._business.horizon_days, 1.0) * some.weight
+                rest = (some.other_margin - vectors @ self._of_margin)[ripe]
                 self._purchases.add(mine[ripe], centred[ripe], rest, share[ripe])
+
+    def _sums(self, actions: Ints) -> EffectSums:
+        business = self._business
+        names = tuple(business.actions[action] for action in actions)
+        return EffectSums(EffectBlocks(names, business.groups, self._basis.shape[1]))
 
     def model(self, read: ReadDecisions) -> EffectModel:
         """Solve for the effects, and hold the effect on leaving against who left."""
         params, business = self._params, self._business
-        leaving = self._leaving.solve(params.leaving_prior)
+        width, n_actions = self._basis.shape[1], len(business.actions)
+        leaving, covariance = np.zeros((n_actions, width)), np.zeros((n_actions, width, width))
+        for part, sums in zip(self._parts, self._leaving, strict=True):
+            solved = sums.solve(params.leaving_prior)
+            leaving[part.actions] += solved.weights
+            covariance[part.actions] += solved.covariance
         purchases = self._purchases.solve(params.purchases_prior)
         scale = params.exploration_scale**2
         model = EffectModel(
@@ -200,10 +225,13 @@ class _Fit:
             level=self._level,
             purchases=purchases.weights,
             purchases_covariance=purchases.covariance * scale,
-            leaving=leaving.weights,
-            leaving_covariance=leaving.covariance * scale,
+            leaving=leaving,
+            leaving_covariance=covariance * scale,
             duration_days=params.duration_days,
-            note={"looked": self._leaving.counted, "decisions": self._purchases.counted},
+            note={
+                "looked": self._leaving[0].counted if self._leaving else 0.0,
+                "decisions": self._purchases.counted,
+            },
         )
         if not self._tells_leaving:
             return model
@@ -213,18 +241,14 @@ class _Fit:
             truth.add(some, self._at_decision(some), _centred(some), later_rate)
         return replace(truth.corrected(), note={**model.note, **truth.note})
 
-    def _changes(self, some: LabelledDecisions, vectors: Floats) -> tuple[Bools, Floats]:
-        """Find the decisions that tell how the log rate of leaving changed, and the changes.
+    def _moved(self, some: LabelledDecisions, vectors: Floats) -> tuple[Bools, Floats]:
+        """Find the decisions that tell how features moved until the look, and how they did.
 
         Customers who had left by the look are left out: they count among those who really left.
         """
         usable = some.is_looked & ~some.gone_at_look & self._tells_leaving
-        change = np.zeros(some.n_decisions)
-        if usable.any():
-            before = vectors[usable, : self._n_plain] @ self._rate[: self._n_plain]
-            after = self._at_look(some)[usable] @ self._rate
-            change[usable] = np.clip(after - before, -MAX_CHANGE, MAX_CHANGE)
-        return usable, change
+        later = self._at_look(some.take(usable))
+        return usable, (later - vectors[usable])[:, : self._n_plain]
 
     def _read(self, read: ReadDecisions) -> Iterator[LabelledDecisions]:
         for some in read(1):
