@@ -20,6 +20,7 @@ MAX_CHANGE = 2.0  # of the log rate of leaving between a decision and the look
 FALSE_ALARM = 0.05
 ALONE = 3.0  # a feature is moved by one action alone where the others' t-statistics are below it
 MOST_APART = 24  # actions; of more, none has a part of its own
+LEAST_FREE = 1e-6  # of a decision that decides its own effect
 TINY = 1e-12
 
 
@@ -67,7 +68,8 @@ def surrogate_parts(moved: Floats, centred: Floats, weights: Floats) -> list[Sur
 
     References
     ----------
-    White (1980), "A heteroskedasticity-consistent covariance matrix estimator".
+    MacKinnon & White (1985), "Some heteroskedasticity-consistent covariance matrix estimators with
+    improved finite sample properties": HC3, for actions that were shown seldom.
     """
     t = np.abs(_t_statistics(moved, centred))
     everybody = np.arange(centred.shape[1])
@@ -92,6 +94,7 @@ def _t_statistics(moved: Floats, centred: Floats) -> Floats:
     spread = np.linalg.pinv(second, hermitian=True)
     influence = centred @ spread
     effects = influence.T @ moved
-    rest = moved - centred @ effects
+    leverage = np.minimum((influence * centred).sum(axis=1), 1 - LEAST_FREE)
+    rest = (moved - centred @ effects) / (1 - leverage)[:, None]
     deviations = np.sqrt(np.square(influence).T @ np.square(rest))
     return np.asarray(effects / np.maximum(deviations, TINY), dtype=np.float64)
