@@ -114,8 +114,9 @@ class EffectParams(_Frozen):
     sample: Annotated[int, Field(ge=100)] = 20_000
     leaving_ridge: Positive = 1000.0
     leaving_prior: Positive = 500.0
-    purchases_prior: Positive = 4000.0
-    screen: AtLeastZero = 2.0
+    purchases_prior: Positive = 40000.0
+    leaving_screen: AtLeastZero = 2.0
+    purchases_screen: AtLeastZero = 3.0
     directions: Annotated[int, Field(ge=0, le=100)] = 16
     exploration_scale: Annotated[float, Field(ge=0, le=10)] = 1.0
     duration_days: Positive = 45.0

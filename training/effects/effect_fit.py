@@ -30,6 +30,9 @@ BASELINE_RIDGE = 10.0
 # Of the rate that is audited, in customers who left: a rate that is held near the mean tells less
 # than the features do, and would be accused of it.
 AUDIT_RIDGE = 30.0
+# Of the prior of the effects on purchases, times the given one: most actions replace no purchase of
+# another kind, and noise would; where they do, it shows soon.
+PURCHASES_WEIGHTS = (1 / 4096, 1 / 1024, 1 / 256, 1 / 64, 1 / 16, 1 / 4, 1.0)
 LEAST_AGE_DAYS = 1.0  # before, hardly a purchase can have followed
 NO_RATE = -50.0  # log of a rate of leaving of about 0 a day
 ROUNDING = 1e-9  # chances that miss 1 by less add up to 1
@@ -161,11 +164,13 @@ class _Fit:
         for part in self._parts:
             change, mine = np.zeros(sample.n_decisions), centred[:, part.actions]
             change[usable] = part.change(moved)
-            baseline, directions = self._directions(vectors, mine, change, usable)
+            screen = self._params.leaving_screen
+            baseline, directions = self._directions(vectors, mine, change, usable, screen)
             self._of_change.append(baseline)
             found.append(directions)
+        ripe, screen = _is_ripe(sample), self._params.purchases_screen
         self._of_margin, directions = self._directions(
-            vectors, centred, sample.other_margin, _is_ripe(sample)
+            vectors, centred, sample.other_margin, ripe, screen
         )
         width = vectors.shape[1]
         of_rate = self._rate[:, None] * (np.arange(width) > 0)[:, None]
@@ -173,13 +178,13 @@ class _Fit:
         self._basis = standard_basis(np.hstack([of_rate, *found, directions, channels]), vectors)
 
     def _directions(
-        self, vectors: Floats, centred: Floats, label: Floats, rows: Bools
+        self, vectors: Floats, centred: Floats, label: Floats, rows: Bools, screen: float
     ) -> tuple[Floats, Floats]:
         """Fit a label without regard to actions, and find along what its effects vary."""
         baseline = _baseline(vectors[rows], label[rows])
         sums = DirectionSums(centred.shape[1], vectors.shape[1])
         sums.add(vectors[rows], centred[rows], label[rows] - vectors[rows] @ baseline)
-        return baseline, sums.directions(self._params.screen, self._params.directions)
+        return baseline, sums.directions(screen, self._params.directions)
 
     def add_up(self, read: ReadDecisions) -> None:
         """Add up the regressions of all effects over all decisions."""
@@ -216,7 +221,7 @@ class _Fit:
             solved = sums.solve(params.leaving_prior)
             leaving[part.actions] += solved.weights
             covariance[part.actions] += solved.covariance
-        purchases = self._purchases.solve(params.purchases_prior)
+        purchases = self._purchases.solve(params.purchases_prior, PURCHASES_WEIGHTS)
         scale = params.exploration_scale**2
         model = EffectModel(
             actions=business.actions,

@@ -62,7 +62,7 @@ def test_the_deviations_allow_for_noise_that_depends_on_the_action():
         two = np.hstack([noise, rng.normal(size=(1000, 1))])
         (part,) = surrogate_parts(two, centred, np.array([1.0, 2.0]))
         found += part.weights.tolist() != [1.0, 2.0]
-    assert found <= 6  # by plain deviations some 28
+    assert found <= 6  # by plain deviations some 20
 
 
 def test_one_action_has_one_part():
