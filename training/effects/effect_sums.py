@@ -22,6 +22,7 @@ MAX_WIDTH = 1_500  # of the sums without levels; what needs more is shared by mo
 CHUNK = 1_000  # decisions whose regressors are in memory at once
 WEIGHTS = (1 / 16, 1 / 4, 1.0, 4.0)  # of the prior, times the given one
 MOST_BY_BLOCK = 600  # width of the sums, up to which each block has a prior weight of its own
+FACTOR = 64.0  # by which a block's may differ from that of all blocks together
 STEP = 2.0  # powers of 2 that a weight is away from the given one, in standard deviations
 TINY = 1e-300
 BASELINE_PRECISION = 10.0  # of each baseline weight, in decisions
@@ -228,8 +229,9 @@ class EffectSums:
             return found(times)[1]
         times = np.repeat(times, self.blocks.block_of[-1])
         best = found(times)
+        near = [other for other in tried if 1 / FACTOR <= other / times[0] <= FACTOR]
         for block in range(len(times)):
-            for other in tried:
+            for other in near:
                 changed = times.copy()
                 changed[block] = other
                 if (one := found(changed))[0] > best[0]:

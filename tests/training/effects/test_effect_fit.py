@@ -201,7 +201,7 @@ def test_an_action_that_is_gone_does_not_bend_the_effects_of_the_others():
     rows = rng.choice([-1.0, 1.0], (n, 2))
     chances = np.where(rows[:, [0]] > 0, [[0.7, 0.1, 0.1, 0.1]], [[0.1, 0.3, 0.4, 0.2]])
     shown = (rng.uniform(size=n)[:, None] > chances.cumsum(axis=1)).sum(axis=1)
-    margin = 100.0 + np.array([9.0, 1.0, 2.0, 0.0])[shown]
+    margin = 100.0 + np.array([9.0, 1.0, 2.0, 0.0])[shown] + rng.normal(size=n)
     names = np.array([*actions, NO_ACTION])[shown]
     found = sold(margin, names, n, chances, actions, rows)
     model = fit([found], replace(SHOP, actions=("mail", "call", "new")))
