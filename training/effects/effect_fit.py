@@ -8,17 +8,24 @@ erased are right at the next fit.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from features.value_labels.labelled_decisions import LabelledDecisions, joined
+from features.value_labels.labelled_decisions import LabelledDecisions
 from training.arrays import Bools, Floats, Ints
 from training.bandit.encoder import Encoder
 from training.effects.effect_directions import DirectionSums, standard_basis
 from training.effects.effect_model import EffectModel
-from training.effects.effect_sums import EffectBlocks, EffectSums, centred_indicators
+from training.effects.effect_sums import EffectBlocks, EffectSums
+from training.effects.known_decisions import (
+    ReadDecisions,
+    centred_actions,
+    is_ripe,
+    known_decisions,
+    sampled_decisions,
+)
 from training.effects.leaving_rates import fit_leaving_rate, leaving_rate
 from training.effects.leaving_truth import LeavingTruth
 from training.effects.surrogate_parts import SurrogatePart, surrogate_parts
@@ -33,12 +40,7 @@ AUDIT_RIDGE = 30.0
 # Of the prior of the effects on purchases, times the given one: most actions replace no purchase of
 # another kind, and noise would; where they do, it shows soon.
 PURCHASES_WEIGHTS = (1 / 4096, 1 / 1024, 1 / 256, 1 / 64, 1 / 16, 1 / 4, 1.0)
-LEAST_AGE_DAYS = 1.0  # before, hardly a purchase can have followed
 NO_RATE = -50.0  # log of a rate of leaving of about 0 a day
-ROUNDING = 1e-9  # chances that miss 1 by less add up to 1
-
-# Reads decisions: all of them, or every n-th one. Called several times.
-ReadDecisions = Callable[[int], Iterator[LabelledDecisions]]
 
 
 @dataclass(frozen=True)
@@ -86,10 +88,10 @@ def fit_effects(
         business that does not tell who leaves: too few decisions are old enough, or too few
         customers bought. Before customers leave, the effects on leaving are 0.
     """
-    sample = _sample(read, max(1, total // params.sample), business)
+    sample = sampled_decisions(read, max(1, total // params.sample), business.actions)
     if sample is None:
         return None
-    tell = sample.is_looked if business.tells_leaving else _is_ripe(sample)
+    tell = sample.is_looked if business.tells_leaving else is_ripe(sample)
     if int(tell.sum()) < min(params.at_least, params.sample):
         return None
     encoder = Encoder.fit(
@@ -141,7 +143,7 @@ class _Fit:
 
     def assume_no_leaving(self, sample: LabelledDecisions) -> bool:
         """Take the rates of leaving for about 0; False: too few customers bought."""
-        bought = sample.customers[_is_ripe(sample) & (sample.other_margin != 0)]
+        bought = sample.customers[is_ripe(sample) & (sample.other_margin != 0)]
         if len(np.unique(bought)) < self._params.least_left:
             return False
         self._rate = np.zeros(self._encoder.width)
@@ -152,7 +154,7 @@ class _Fit:
 
     def learn_basis(self, sample: LabelledDecisions) -> None:
         """Find out which actions move which features, and along what effects are told apart."""
-        vectors, centred = self._at_decision(sample), _centred(sample)
+        vectors, centred = self._at_decision(sample), centred_actions(sample)
         usable, moved = self._moved(sample, vectors)
         self._parts, self._of_change = list[SurrogatePart](), list[Floats]()
         found = []
@@ -168,7 +170,7 @@ class _Fit:
             baseline, directions = self._directions(vectors, mine, change, usable, screen)
             self._of_change.append(baseline)
             found.append(directions)
-        ripe, screen = _is_ripe(sample), self._params.purchases_screen
+        ripe, screen = is_ripe(sample), self._params.purchases_screen
         self._of_margin, directions = self._directions(
             vectors, centred, sample.other_margin, ripe, screen
         )
@@ -191,7 +193,7 @@ class _Fit:
         self._leaving = [self._sums(part.actions) for part in self._parts]
         self._purchases = self._sums(np.arange(len(self._business.actions)))
         for some in self._read(read):
-            vectors, centred = self._at_decision(some), _centred(some)
+            vectors, centred = self._at_decision(some), centred_actions(some)
             mine = vectors @ self._basis
             usable, moved = self._moved(some, vectors)
             for part, of_change, sums in zip(
@@ -200,7 +202,7 @@ class _Fit:
                 rest = part.change(moved) - vectors[usable] @ of_change
                 drawn = centred[usable][:, part.actions]
                 sums.add(mine[usable], drawn, rest, some.weight[usable])
-            ripe = _is_ripe(some)
+            ripe = is_ripe(some)
             if ripe.any():
                 # The younger a decision, the smaller is the part of its effect that has shown.
                 share = np.minimum(some.age_days / self._business.horizon_days, 1.0) * some.weight
@@ -243,7 +245,7 @@ class _Fit:
         truth = LeavingTruth(model, business.groups, params, business.horizon_days)
         for some in self._read(read):
             later_rate = leaving_rate(self._at_look(some), self._audited)
-            truth.add(some, self._at_decision(some), _centred(some), later_rate)
+            truth.add(some, self._at_decision(some), centred_actions(some), later_rate)
         return replace(truth.corrected(), note={**model.note, **truth.note})
 
     def _moved(self, some: LabelledDecisions, vectors: Floats) -> tuple[Bools, Floats]:
@@ -257,7 +259,7 @@ class _Fit:
 
     def _read(self, read: ReadDecisions) -> Iterator[LabelledDecisions]:
         for some in read(1):
-            yield _known(some, self._business.actions)
+            yield known_decisions(some, self._business.actions)
 
     @property
     def _n_plain(self) -> int:
@@ -286,37 +288,6 @@ def _baseline(vectors: Floats, label: Floats) -> Floats:
     width = vectors.shape[1]
     second = vectors.T @ vectors + BASELINE_RIDGE * width * np.eye(width)
     return np.asarray(np.linalg.solve(second, vectors.T @ label), dtype=np.float64)
-
-
-def _sample(read: ReadDecisions, every: int, business: EffectInput) -> LabelledDecisions | None:
-    parts = [_known(some, business.actions) for some in read(every)]
-    parts = [part for part in parts if part.n_decisions]
-    return joined(parts) if parts else None
-
-
-def _known(some: LabelledDecisions, actions: tuple[str, ...]) -> LabelledDecisions:
-    """The decisions whose shown action is in the catalogue, by the actions of that.
-
-    Their chances are those of a draw among these actions, given that one of them was drawn.
-    """
-    found = some if some.actions == actions else some.for_actions(actions)
-    is_known = found.shown >= 0
-    if not is_known.all():
-        found = found.take(is_known)
-    drawn = found.chances.sum(axis=1, keepdims=True)
-    if (drawn > 1 - ROUNDING).all():
-        return found
-    return found._replace(chances=found.chances / np.maximum(drawn, ROUNDING))
-
-
-def _is_ripe(some: LabelledDecisions) -> Bools:
-    """Mark the decisions that are so old that purchases may have followed, shape (n,)."""
-    found: Bools = some.age_days >= LEAST_AGE_DAYS
-    return found
-
-
-def _centred(some: LabelledDecisions) -> Floats:
-    return centred_indicators(some.shown, some.chances)
 
 
 def _columns(encoder: Encoder, features: Sequence[str]) -> list[int]:

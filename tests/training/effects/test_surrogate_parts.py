@@ -18,7 +18,7 @@ def drawn(n: int, seed: int = 3) -> tuple[np.ndarray, np.ndarray]:
 
 
 def moved(n: int, seed: int = 3) -> tuple[np.ndarray, np.ndarray]:
-    """How four features move: by both actions, by the first one, by none, and by the second one."""
+    """Move four features: by both actions, by the first one, by none, and by the second one."""
     shown, centred = drawn(n, seed)
     noise = np.random.default_rng(seed + 1).normal(size=(n, 4))
     by_first, by_second = (shown == 0).astype(float), (shown == 1).astype(float)
