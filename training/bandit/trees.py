@@ -37,8 +37,9 @@ SETTINGS = boosting_settings(
 # Kinds of trees are compared where so many outcomes can tell. Trees of all actions are the first
 # choice where rewards are not rare: there, few outcomes tell little, and a fit takes longer.
 RARE = 0.15  # share of outcomes with any reward
-COMPARED_RARE, COMPARED = 500, 5_000
-FIFTH = 5  # one outcome of so many is kept back, to compare kinds of trees
+COMPARED_RARE, COMPARED = 500, 10_000
+FOLDS = 5
+COMPARED_ROWS = 50_000  # in all folds: few rare rewards tell too little in one; time is bounded
 BATCH = 32  # rows whose leaves are looked up together: few enough to stay in the CPU's cache
 CROSS_ENTROPY = "cross_entropy"  # objective for rewards from 0 to 1; else it is squared error
 
@@ -105,8 +106,8 @@ class BoostedTrees:
 
         Two kinds are fitted: trees of all actions together, which are best where rewards are clear,
         and small ones of each action (`action_trees`), which are best where they are rare. The kind
-        with the smaller squared error on every fifth outcome, which neither has seen, is kept. Few
-        outcomes cannot tell, and get trees of all actions.
+        with the smaller squared error on outcomes that neither has seen is kept (cross-validation,
+        of fewer folds the more outcomes). Few outcomes cannot tell, and get trees of all actions.
 
         Parameters
         ----------
@@ -279,14 +280,18 @@ def _better_kind(outcomes: _Outcomes) -> str:
     """Fit the kind of trees that predicts outcomes better which it has not seen; its text."""
     reward, actions = outcomes.reward, outcomes.table[:, -1].astype(np.intp)
     everything = np.arange(len(reward))
-    unseen = everything % FIFTH == FIFTH - 1
-    seen, unseen = everything[~unseen], everything[unseen]
     is_rare = float((reward > reward.min()).mean()) < RARE
     if len(reward) < (COMPARED_RARE if is_rare else COMPARED):
         return outcomes.fit(everything, SETTINGS, ROUNDS)
-    if len(np.unique(reward[seen])) > 1:
-        joint = outcomes.error(unseen, outcomes.fit(seen, SETTINGS, ROUNDS))
-        own = action_trees.fit_each(outcomes.fit, actions, reward, seen)
-        if joint <= outcomes.error(unseen, own):
-            return outcomes.fit(everything, SETTINGS, ROUNDS)
+    joint = own = 0.0
+    for fold in range(min(FOLDS, max(1, COMPARED_ROWS // len(reward)))):
+        is_unseen = everything % FOLDS == fold
+        seen, unseen = everything[~is_unseen], everything[is_unseen]
+        if len(np.unique(reward[seen])) > 1:
+            joint += outcomes.error(unseen, outcomes.fit(seen, SETTINGS, ROUNDS))
+            own += outcomes.error(
+                unseen, action_trees.fit_each(outcomes.fit, actions, reward, seen)
+            )
+    if joint < own:
+        return outcomes.fit(everything, SETTINGS, ROUNDS)
     return action_trees.fit_each(outcomes.fit, actions, reward, everything)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 import pytest
 
@@ -127,6 +129,11 @@ def rare(n: int = 6_000) -> tuple:
     return (rows, ["app"] * n, [f"a{k}" for k in numbers], reward, np.ones(n)), everybody
 
 
+@cache
+def rare_trees() -> BoostedTrees:
+    return BoostedTrees.fit(*rare()[0])
+
+
 def agreement(trees: BoostedTrees, given: tuple, truth: np.ndarray) -> float:
     """Correlation of predicted and true chances of an action, on average."""
     found = trees.reward(given[0], given[1], [f"a{k}" for k in range(4)])
@@ -141,7 +148,7 @@ def is_own(trees: BoostedTrees) -> bool:
 
 def test_rare_acceptances_get_trees_of_each_action():
     given, truth = rare()
-    trees, joint = BoostedTrees.fit(*given), BoostedTrees.fit(*given, rounds=60)
+    trees, joint = rare_trees(), BoostedTrees.fit(*given, rounds=60)
     assert 0.01 < given[3].mean() < 0.04
     assert is_own(trees) and not is_own(joint)
     assert agreement(trees, given, truth) > 0.6
@@ -156,9 +163,11 @@ def clear(n: int, n_actions: int) -> tuple:
     return rows, ["app"] * n, [f"a{k}" for k in numbers], reward, np.ones(n)
 
 
-@pytest.mark.parametrize(("n", "n_actions"), [(2_000, 8), (trees_module.COMPARED, 5)])
-def test_clear_rewards_keep_trees_of_all_actions(n, n_actions):
+@pytest.mark.parametrize(("n", "n_actions"), [(2_000, 8), (5_000, 5)])
+def test_clear_rewards_keep_trees_of_all_actions(n, n_actions, monkeypatch):
     """If few outcomes have a reward, and if many have."""
+    monkeypatch.setattr(trees_module, "COMPARED", 5_000)
+    monkeypatch.setattr(trees_module, "COMPARED_ROWS", 5_000)
     given = clear(n, n_actions)
     assert (given[3].mean() < trees_module.RARE) == (n_actions == 8)
     assert BoostedTrees.fit(*given).text == BoostedTrees.fit(*given, rounds=60).text
@@ -183,8 +192,7 @@ def test_few_outcomes_cannot_tell_which_kind_is_better(n, share, own):
 
 def test_trees_of_each_action_are_as_good_as_others_for_their_users():
     given, _ = rare()
-    trees = BoostedTrees.fit(*given)
-    assert is_own(trees)
+    trees = rare_trees()
     assert BoostedTrees.fit(*shuffled(given, 1)).text == trees.text
     names, rows = ["a2", "new", "a0"], given[0][:300]
     found = trees.reward(rows, ["app"] * 300, names)
@@ -194,6 +202,20 @@ def test_trees_of_each_action_are_as_good_as_others_for_their_users():
     assert BoostedTrees.of(trees.note).reward(rows[:1], ["app"], ["a0"]) == found[0, 2]
     told = trees.effects(rows[0], "app", ["a2", "a0"])
     assert told.baseline + told.effects.sum(axis=1) == pytest.approx(found[0, ::2])
+
+
+def test_more_folds_are_compared_the_fewer_outcomes_there_are(monkeypatch):
+    errors: list[int] = []
+    monkeypatch.setattr(
+        trees_module._Outcomes, "error", lambda _, rows, text: errors.append(0) or 0
+    )
+    monkeypatch.setattr(trees_module, "COMPARED_ROWS", 2_000)
+    for n, folds in ((500, 4), (700, 2), (2_500, 1), (400, 0)):
+        rows = np.random.default_rng(1).normal(size=(n, 3))
+        reward = (np.arange(n) % 100 < 5).astype(float)
+        BoostedTrees.fit(rows, ["app"] * n, ["a"] * n, reward, np.ones(n))
+        assert len(errors) == 2 * folds  # of both kinds
+        errors.clear()
 
 
 def test_a_single_acceptance_is_no_reason_to_fail():
