@@ -158,26 +158,26 @@ def test_rare_acceptances_get_trees_of_each_action():
 def clear(n: int, n_actions: int) -> tuple:
     """Each customer accepts one of the actions: the signs of the features say which."""
     rng = np.random.default_rng(2)
-    rows, numbers = rng.normal(size=(n, 3)), rng.integers(0, n_actions, n)
-    reward = (numbers == ((rows > 0) @ [1, 2, 4]) % n_actions).astype(float)
+    rows, numbers = rng.normal(size=(n, 4)), rng.integers(0, n_actions, n)
+    reward = (numbers == ((rows > 0) @ [1, 2, 4, 8]) % n_actions).astype(float)
     return rows, ["app"] * n, [f"a{k}" for k in numbers], reward, np.ones(n)
 
 
-@pytest.mark.parametrize(("n", "n_actions"), [(2_000, 8), (5_000, 5)])
+@pytest.mark.parametrize(("n", "n_actions"), [(3_000, 16), (5_000, 5)])
 def test_clear_rewards_keep_trees_of_all_actions(n, n_actions, monkeypatch):
     """If few outcomes have a reward, and if many have."""
     monkeypatch.setattr(trees_module, "COMPARED", 5_000)
     monkeypatch.setattr(trees_module, "COMPARED_ROWS", 5_000)
     given = clear(n, n_actions)
-    assert (given[3].mean() < trees_module.RARE) == (n_actions == 8)
+    assert (given[3].mean() < trees_module.RARE) == (n_actions == 16)
     assert BoostedTrees.fit(*given).text == BoostedTrees.fit(*given, rounds=60).text
 
 
 @pytest.mark.parametrize(
     ("n", "share", "own"),
     [
-        (trees_module.COMPARED_RARE - 1, 0.1, False),
-        (trees_module.COMPARED_RARE, 0.1, True),
+        (trees_module.COMPARED_RARE - 1, 0.05, False),
+        (trees_module.COMPARED_RARE, 0.05, True),
         (trees_module.COMPARED - 1, 0.2, False),
         (trees_module.COMPARED, 0.2, True),
     ],
