@@ -111,6 +111,14 @@ def test_the_added_value_is_that_of_the_docstring(book):
     assert added_values(compiled, accepted, None, 89.0) == pytest.approx([1.44])
 
 
+def test_an_acceptance_may_cost_margin(book):
+    compiled, accepted = book(value=-8), np.array([0.25])
+    assert added_values(compiled, accepted, None, 89.0) == pytest.approx([-2.0])
+    sure = Prediction(accepted, np.array([0.1]), np.array([[0.25]]))
+    deviation = priority_deviations(compiled, sure, np.ones(1), nobody(compiled))
+    assert deviation == pytest.approx([0.8])
+
+
 def test_weight_and_lever_multiply_the_added_value_and_never_the_cost(book):
     compiled = book(value=36, lever=1.5)
     assert worth(compiled, 0.04, 2.0, np.array([0.839])) == pytest.approx(0.839 * 3 - 0.45)
