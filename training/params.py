@@ -115,8 +115,8 @@ class EffectParams(_Frozen):
     leaving_ridge: Positive = 1000.0
     leaving_prior: Positive = 500.0
     purchases_prior: Positive = 40000.0
-    leaving_screen: AtLeastZero = 2.0
-    purchases_screen: AtLeastZero = 3.0
+    leaving_by_chance: Positive = 12.0
+    purchases_by_chance: Positive = 3.0
     directions: Annotated[int, Field(ge=0, le=100)] = 16
     exploration_scale: Annotated[float, Field(ge=0, le=10)] = 1.0
     duration_days: Positive = 45.0

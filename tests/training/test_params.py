@@ -83,11 +83,7 @@ def test_a_bad_line_is_named_with_what_should_stand_there(tmp_path, was, now, me
         ("sample", "sample: 99", "effects.sample is 99. Expected .*equal to 100"),
         ("leaving_prior", "leaving_prior: 0", "effects.leaving_prior is 0. Expected .*than 0"),
         ("purchases_prior", "purchases_prior: .inf", "effects.purchases_prior is inf. .*finite"),
-        (
-            "purchases_screen",
-            "purchases_screen: -0.1",
-            "effects.purchases_screen is -0.1. Expected .*equal to 0",
-        ),
+        ("leaving_by_chance", "leaving_by_chance: 0", "effects.leaving_by_chance is 0. Ex.*than 0"),
         ("directions", "directions: 101", "effects.directions is 101. Expected .*equal to 100"),
         ("duration_sd", "duration_sd: -1", "effects.duration_sd is -1. Expected .*than 0"),
     ],

@@ -7,10 +7,17 @@ noise. So each action gets one direction: the features by how clearly its effect
 from __future__ import annotations
 
 import numpy as np
+from scipy.special import ndtri
 
 from training.arrays import Floats
 
 TINY = 1e-9
+
+
+def least_statistic(by_chance: float, n_features: int) -> float:
+    """Return the t-statistic that so many of the features exceed by chance, at least 0."""
+    share = min(by_chance / max(n_features, 1), 1.0)
+    return -float(ndtri(share / 2))
 
 
 class DirectionSums:

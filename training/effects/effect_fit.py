@@ -16,7 +16,7 @@ import numpy as np
 from features.value_labels.labelled_decisions import LabelledDecisions
 from training.arrays import Bools, Floats, Ints
 from training.bandit.encoder import Encoder
-from training.effects.effect_directions import DirectionSums, standard_basis
+from training.effects.effect_directions import DirectionSums, least_statistic, standard_basis
 from training.effects.effect_model import EffectModel
 from training.effects.effect_sums import EffectBlocks, EffectSums
 from training.effects.known_decisions import (
@@ -166,13 +166,13 @@ class _Fit:
         for part in self._parts:
             change, mine = np.zeros(sample.n_decisions), centred[:, part.actions]
             change[usable] = part.change(moved)
-            screen = self._params.leaving_screen
-            baseline, directions = self._directions(vectors, mine, change, usable, screen)
+            by_chance = self._params.leaving_by_chance
+            baseline, directions = self._directions(vectors, mine, change, usable, by_chance)
             self._of_change.append(baseline)
             found.append(directions)
-        ripe, screen = is_ripe(sample), self._params.purchases_screen
+        ripe, by_chance = is_ripe(sample), self._params.purchases_by_chance
         self._of_margin, directions = self._directions(
-            vectors, centred, sample.other_margin, ripe, screen
+            vectors, centred, sample.other_margin, ripe, by_chance
         )
         width = vectors.shape[1]
         of_rate = self._rate[:, None] * (np.arange(width) > 0)[:, None]
@@ -180,13 +180,14 @@ class _Fit:
         self._basis = standard_basis(np.hstack([of_rate, *found, directions, channels]), vectors)
 
     def _directions(
-        self, vectors: Floats, centred: Floats, label: Floats, rows: Bools, screen: float
+        self, vectors: Floats, centred: Floats, label: Floats, rows: Bools, by_chance: float
     ) -> tuple[Floats, Floats]:
         """Fit a label without regard to actions, and find along what its effects vary."""
         baseline = _baseline(vectors[rows], label[rows])
         sums = DirectionSums(centred.shape[1], vectors.shape[1])
         sums.add(vectors[rows], centred[rows], label[rows] - vectors[rows] @ baseline)
-        return baseline, sums.directions(screen, self._params.directions)
+        least = least_statistic(by_chance, vectors.shape[1] - 1)
+        return baseline, sums.directions(least, self._params.directions)
 
     def add_up(self, read: ReadDecisions) -> None:
         """Add up the regressions of all effects over all decisions."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from training.effects.effect_directions import DirectionSums, standard_basis
+from training.effects.effect_directions import DirectionSums, least_statistic, standard_basis
 
 # 16 decisions. Times a signal of 1, the sums are 16, 8 and 16 and the squares 16: t = 4, 2 and 4.
 VECTORS = np.column_stack([np.ones(16), np.repeat([1.0, -1.0], [12, 4]), np.ones(16)])
@@ -60,3 +60,11 @@ def test_a_basis_makes_a_mean_of_0_and_a_variance_of_1():
 
 def test_a_basis_of_no_direction_is_the_level():
     assert standard_basis(np.zeros((2, 0)), np.ones((3, 2))).tolist() == [[1.0], [0.0]]
+
+
+@pytest.mark.parametrize(
+    ("by_chance", "n_features", "expected"),
+    [(5.0, 100, 1.959964), (1.0, 1000, 3.290527), (10.0, 4, 0.0), (1.0, 0, 0.0)],
+)
+def test_the_least_statistic_lets_so_many_features_in_by_chance(by_chance, n_features, expected):
+    assert least_statistic(by_chance, n_features) == pytest.approx(expected, abs=1e-6)
