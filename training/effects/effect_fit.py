@@ -1,15 +1,16 @@
-"""Fits the effect model to labelled decisions, in three passes over them.
+"""Fits the effect model to labelled decisions, in four passes over them.
 
-The first pass reads a sample: features, the rate of leaving, and the directions of the effects. The
-second one adds up the regressions. The third one holds the effect on leaving against who really
-left. A decision enters with what is known of it today, so labels that were revised, retracted or
-erased are right at the next fit.
+The first pass reads a sample: features, the rate of leaving, and what actions move. The second one
+finds the directions of the effects, and the third one adds up the regressions. The last one holds
+the effect on leaving against who really left. A decision enters with what is known of it today, so
+labels that were revised, retracted or erased are right at the next fit.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -18,7 +19,7 @@ from training.arrays import Bools, Floats, Ints
 from training.bandit.encoder import Encoder
 from training.effects.effect_directions import DirectionSums, least_statistic, standard_basis
 from training.effects.effect_model import EffectModel
-from training.effects.effect_sums import EffectBlocks, EffectSums
+from training.effects.effect_sums import EffectBlocks, EffectSums, plain_baseline
 from training.effects.known_decisions import (
     ReadDecisions,
     centred_actions,
@@ -31,9 +32,6 @@ from training.effects.leaving_truth import LeavingTruth
 from training.effects.surrogate_parts import SurrogatePart, surrogate_parts
 from training.params import EffectParams
 
-# Decisions for each element of a vector. A baseline of hundreds of elements, fitted to the same few
-# decisions, would take a large part of the effects along; so it takes a tenth at most.
-BASELINE_RIDGE = 10.0
 # Of the rate that is audited, in customers who left: a rate that is held near the mean tells less
 # than the features do, and would be accused of it.
 AUDIT_RIDGE = 30.0
@@ -102,10 +100,20 @@ def fit_effects(
     has_rates = business.tells_leaving and fit.learn_rates(sample)
     if not has_rates and not fit.assume_no_leaving(sample):
         return None
-    fit.learn_basis(sample)
+    fit.learn_labels(sample)
+    fit.learn_basis(read, sample)
     del sample, tell  # the chances of 1,000 actions take 160 MB
     fit.add_up(read)
     return fit.model(read)
+
+
+class _Label(NamedTuple):
+    """A label of the decisions that have it, less what is expected whatever the action."""
+
+    rows: Bools
+    centred: Floats
+    rest: Floats
+    weight: Floats
 
 
 class _Fit:
@@ -152,63 +160,66 @@ class _Fit:
         self._tells_leaving = False
         return True
 
-    def learn_basis(self, sample: LabelledDecisions) -> None:
-        """Find out which actions move which features, and along what effects are told apart."""
-        vectors, centred = self._at_decision(sample), centred_actions(sample)
+    def learn_labels(self, sample: LabelledDecisions) -> None:
+        """Find out which actions move which features, and what labels are whatever the action."""
+        vectors = self._at_decision(sample)
         usable, moved = self._moved(sample, vectors)
-        self._parts, self._of_change = list[SurrogatePart](), list[Floats]()
-        found = []
+        self._parts = list[SurrogatePart]()
         if self._tells_leaving:
-            of_moved = _baseline(vectors[usable], moved)
-            rest = moved - vectors[usable] @ of_moved
-            rate = self._rate[: self._n_plain]
-            self._parts = surrogate_parts(rest, centred[usable], rate)
-        for part in self._parts:
-            change, mine = np.zeros(sample.n_decisions), centred[:, part.actions]
-            change[usable] = part.change(moved)
-            by_chance = self._params.leaving_by_chance
-            baseline, directions = self._directions(vectors, mine, change, usable, by_chance)
-            self._of_change.append(baseline)
-            found.append(directions)
-        ripe, by_chance = is_ripe(sample), self._params.purchases_by_chance
-        self._of_margin, directions = self._directions(
-            vectors, centred, sample.other_margin, ripe, by_chance
-        )
-        width = vectors.shape[1]
-        of_rate = self._rate[:, None] * (np.arange(width) > 0)[:, None]
-        channels = np.eye(width)[:, self._n_plain :]
-        self._basis = standard_basis(np.hstack([of_rate, *found, directions, channels]), vectors)
+            rest = moved - vectors[usable] @ plain_baseline(vectors[usable], moved)
+            drawn, rate = centred_actions(sample)[usable], self._rate[: self._n_plain]
+            self._parts = surrogate_parts(rest, drawn, rate)
+        mine, ripe = vectors[usable], is_ripe(sample)
+        self._of_change = [plain_baseline(mine, part.change(moved)) for part in self._parts]
+        self._of_margin = plain_baseline(vectors[ripe], sample.other_margin[ripe])
 
-    def _directions(
-        self, vectors: Floats, centred: Floats, label: Floats, rows: Bools, by_chance: float
-    ) -> tuple[Floats, Floats]:
-        """Fit a label without regard to actions, and find along what its effects vary."""
-        baseline = _baseline(vectors[rows], label[rows])
-        sums = DirectionSums(centred.shape[1], vectors.shape[1])
-        sums.add(vectors[rows], centred[rows], label[rows] - vectors[rows] @ baseline)
-        least = least_statistic(by_chance, vectors.shape[1] - 1)
-        return baseline, sums.directions(least, self._params.directions)
+    def learn_basis(self, read: ReadDecisions, sample: LabelledDecisions) -> None:
+        """Choose the directions along which effects are told apart, by all decisions.
+
+        A sample would lose them again: the longer one way is known to be best, the fewer of its
+        decisions try another one.
+        """
+        params, width = self._params, self._encoder.width
+        chances = [*(params.leaving_by_chance for _ in self._parts), params.purchases_by_chance]
+        sums = [DirectionSums(len(actions), width) for actions in self._actions_of_labels]
+        for some in self._read(read):
+            vectors = self._at_decision(some)
+            for one, label in zip(sums, self._labels(some, vectors), strict=True):
+                one.add(vectors[label.rows], label.centred, label.rest)
+        found = [
+            one.directions(least_statistic(chance, width - 1), params.directions)
+            for one, chance in zip(sums, chances, strict=True)
+        ]
+        of_rate = self._rate[:, None] * (np.arange(width) > 0)[:, None]
+        parts = np.hstack([of_rate, *found, np.eye(width)[:, self._n_plain :]])
+        self._basis = standard_basis(parts, self._at_decision(sample))
 
     def add_up(self, read: ReadDecisions) -> None:
         """Add up the regressions of all effects over all decisions."""
-        self._leaving = [self._sums(part.actions) for part in self._parts]
-        self._purchases = self._sums(np.arange(len(self._business.actions)))
+        sums = [self._sums(actions) for actions in self._actions_of_labels]
         for some in self._read(read):
-            vectors, centred = self._at_decision(some), centred_actions(some)
+            vectors = self._at_decision(some)
             mine = vectors @ self._basis
-            usable, moved = self._moved(some, vectors)
-            for part, of_change, sums in zip(
-                self._parts, self._of_change, self._leaving, strict=True
-            ):
-                rest = part.change(moved) - vectors[usable] @ of_change
-                drawn = centred[usable][:, part.actions]
-                sums.add(mine[usable], drawn, rest, some.weight[usable])
-            ripe = is_ripe(some)
-            if ripe.any():
-                # The younger a decision, the smaller is the part of its effect that has shown.
-                share = np.minimum(some.age_days / self._business.horizon_days, 1.0) * some.weight
-                rest = (some.other_margin - vectors @ self._of_margin)[ripe]
-                self._purchases.add(mine[ripe], centred[ripe], rest, share[ripe])
+            for one, label in zip(sums, self._labels(some, vectors), strict=True):
+                one.add(mine[label.rows], label.centred, label.rest, label.weight)
+        *self._leaving, self._purchases = sums
+
+    @property
+    def _actions_of_labels(self) -> list[Ints]:
+        return [*(part.actions for part in self._parts), np.arange(len(self._business.actions))]
+
+    def _labels(self, some: LabelledDecisions, vectors: Floats) -> Iterator[_Label]:
+        """The labels of some decisions: of each part of the surrogate, then of the purchases."""
+        centred, weight = centred_actions(some), some.weight
+        usable, moved = self._moved(some, vectors)
+        for part, of_change in zip(self._parts, self._of_change, strict=True):
+            rest = part.change(moved) - vectors[usable] @ of_change
+            yield _Label(usable, centred[usable][:, part.actions], rest, weight[usable])
+        ripe = is_ripe(some)
+        # The younger a decision, the smaller is the part of its effect that has shown.
+        share = np.minimum(some.age_days / self._business.horizon_days, 1.0) * weight
+        rest = (some.other_margin - vectors @ self._of_margin)[ripe]
+        yield _Label(ripe, centred[ripe], rest, share[ripe])
 
     def _sums(self, actions: Ints) -> EffectSums:
         business = self._business
@@ -282,13 +293,6 @@ class _Fit:
         until = np.where(np.isnan(some.left_after_days), np.inf, some.left_after_days + 0.5)
         watched: Floats = np.minimum(until, followed)
         return watched
-
-
-def _baseline(vectors: Floats, label: Floats) -> Floats:
-    """Fit the label without regard to the action, shape (width,): it lessens the noise."""
-    width = vectors.shape[1]
-    second = vectors.T @ vectors + BASELINE_RIDGE * width * np.eye(width)
-    return np.asarray(np.linalg.solve(second, vectors.T @ label), dtype=np.float64)
 
 
 def _columns(encoder: Encoder, features: Sequence[str]) -> list[int]:

@@ -24,6 +24,9 @@ WEIGHTS = (1 / 16, 1 / 4, 1.0, 4.0)  # of the prior, times the given one
 MOST_BY_BLOCK = 600  # width of the sums, up to which each block has a prior weight of its own
 FACTOR = 64.0  # by which a block's may differ from that of all blocks together
 STEP = 2.0  # powers of 2 that a weight is away from the given one, in standard deviations
+# Decisions for each element of a vector. A baseline of hundreds of elements, fitted to the same few
+# decisions, would take a large part of the effects along; so it takes a tenth at most.
+BASELINE_RIDGE = 10.0
 TINY = 1e-300
 BASELINE_PRECISION = 10.0  # of each baseline weight, in decisions
 
@@ -146,6 +149,23 @@ def centred_indicators(shown: Ints, chances: Floats) -> Floats:
     centred = -chances
     centred[np.arange(len(shown)), shown] += 1.0
     return centred[:, :-1]
+
+
+def plain_baseline(vectors: Floats, label: Floats) -> Floats:
+    """Fit labels without regard to the action, to take noise away from the regressions.
+
+    Parameters
+    ----------
+    vectors : shape (n, width)
+    label : shape (n,) or (n, n_labels)
+
+    Returns
+    -------
+    shape (width,) or (width, n_labels)
+    """
+    width = vectors.shape[1]
+    second = vectors.T @ vectors + BASELINE_RIDGE * width * np.eye(width)
+    return np.asarray(np.linalg.solve(second, vectors.T @ label), dtype=np.float64)
 
 
 class EffectSums:

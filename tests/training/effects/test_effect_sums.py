@@ -13,6 +13,7 @@ from training.effects.effect_sums import (
     EffectBlocks,
     EffectSums,
     centred_indicators,
+    plain_baseline,
 )
 
 NAMES, GROUPS = ("mail", "call", "app"), {"mail": "reach", "call": "reach", "app": "alone"}
@@ -214,3 +215,12 @@ def test_one_action_may_do_much_where_the_others_do_nothing():
     of_each = sums._likeliest(2_000.0, WEIGHTS).precision[BLOCKS.width :].reshape(-1, BLOCKS.width)
     first_own, other_own = of_each[-3, 0], of_each[-1, 0]  # the last blocks are those of actions
     assert first_own < other_own
+
+
+def test_the_baseline_of_each_label_is_its_ridge_regression():
+    rng = np.random.default_rng(2)
+    vectors, labels = rng.normal(size=(50, 3)), rng.normal(size=(50, 2))
+    second = vectors.T @ vectors + 30 * np.eye(3)  # 10 decisions for each of 3 elements
+    expected = np.linalg.inv(second) @ (vectors.T @ labels)
+    assert plain_baseline(vectors, labels) == pytest.approx(expected)
+    assert plain_baseline(vectors, labels[:, 0]) == pytest.approx(expected[:, 0])
