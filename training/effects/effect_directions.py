@@ -12,6 +12,7 @@ from scipy.special import ndtri
 from training.arrays import Floats
 
 TINY = 1e-9
+RIDGE = 3.0
 
 
 def least_statistic(by_chance: float, n_features: int) -> float:
@@ -30,8 +31,7 @@ class DirectionSums:
     """
 
     def __init__(self, n_actions: int, width: int) -> None:
-        self._moments = np.zeros((n_actions, width))
-        self._squares = np.zeros((n_actions, width))
+        self._moments, self._weights, self._squares = np.zeros((3, n_actions, width))
 
     def add(self, vectors: Floats, centred: Floats, label: Floats) -> None:
         """Add decisions.
@@ -46,10 +46,14 @@ class DirectionSums:
         """
         signal = centred * label[:, None]
         self._moments += signal.T @ vectors
+        self._weights += np.square(centred).T @ vectors
         self._squares += np.square(signal).T @ np.square(vectors)
 
     def directions(self, least: float, at_most: int) -> Floats:
         """Return one direction of length 1 for each action whose effect varies clearly.
+
+        The moments are those of the effect less its mean: the mean effect alone makes moments with
+        the features by which an action was drawn more often.
 
         Parameters
         ----------
@@ -62,7 +66,8 @@ class DirectionSums:
         -------
         shape (width, n_directions)
         """
-        t = self._moments / np.sqrt(self._squares + TINY)
+        mean = self._moments[:, :1] / np.maximum(self._weights[:, :1], TINY)
+        t = (self._moments - mean * self._weights) / np.sqrt(self._squares + TINY)
         t[:, 0] = 0.0  # of the level, which each action has anyway
         shrunk = np.sign(t) * np.maximum(np.abs(t) - least, 0.0)
         strength = np.abs(shrunk).max(axis=1, initial=0.0)
