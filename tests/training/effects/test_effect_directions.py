@@ -7,24 +7,36 @@ import pytest
 
 from training.effects.effect_directions import DirectionSums, least_statistic, standard_basis
 
-# 16 decisions. Times a signal of 1, the sums are 16, 8 and 16 and the squares 16: t = 4, 2 and 4.
-VECTORS = np.column_stack([np.ones(16), np.repeat([1.0, -1.0], [12, 4]), np.ones(16)])
+# 16 decisions. Where the label is 4 x half x the first feature, the products of half and label are
+# that feature: with the features they add up to 16 and 8, and their squares to 16: t = 4 and 2.
+FIRST = np.repeat([1.0, -1.0], 8)
+SECOND = FIRST * np.tile([1.0, 1.0, 1.0, -1.0], 4)
+VECTORS = np.column_stack([np.ones(16), SECOND, FIRST])
 HALVES = np.tile([0.5, -0.5], 8)  # of an action that is shown to every other customer
-TWO = 4 * HALVES  # times the halves: 1
+LABEL = 4 * HALVES * FIRST
 
 
 def test_a_direction_is_the_t_statistics_that_are_above_the_least():
     sums = DirectionSums(1, 3)
-    sums.add(VECTORS, HALVES[:, None], TWO)
+    sums.add(VECTORS, HALVES[:, None], LABEL)
     assert sums.directions(1.0, 9)[:, 0] == pytest.approx(np.array([0.0, 1, 3]) / np.sqrt(10))
     assert sums.directions(3.0, 9)[:, 0] == pytest.approx([0.0, 0.0, 1.0])
     assert sums.directions(4.0, 9).shape == (3, 0)
 
 
+def test_a_mean_effect_makes_no_direction_where_chances_differ():
+    # Half of the customers are shown the action with 0.5, the others with 0.1; it adds 2 to all.
+    centred = np.concatenate([HALVES[:8], np.where(np.arange(40) % 10 == 0, 0.9, -0.1)])
+    vectors = np.column_stack([np.ones(48), np.repeat([1.0, -1.0], [8, 40])])
+    sums = DirectionSums(1, 2)
+    sums.add(vectors, centred[:, None], 2 * centred)
+    assert sums.directions(1e-6, 9).shape == (2, 0)
+
+
 @pytest.mark.parametrize("factor", [1e-3, -1.0, 1e12])
 def test_a_direction_does_not_depend_on_the_currency(factor):
     sums = DirectionSums(1, 3)
-    sums.add(VECTORS, HALVES[:, None], TWO * factor)
+    sums.add(VECTORS, HALVES[:, None], LABEL * factor)
     expected = np.sign(factor) * np.array([0.0, 1, 3]) / np.sqrt(10)
     assert sums.directions(1.0, 9)[:, 0] == pytest.approx(expected, abs=1e-4)
 
@@ -32,16 +44,16 @@ def test_a_direction_does_not_depend_on_the_currency(factor):
 def test_batches_add_up():
     sums = DirectionSums(1, 3)
     for part in (slice(0, 1), slice(1, 9), slice(9, 9), slice(9, 16)):
-        sums.add(VECTORS[part], HALVES[part, None], TWO[part])
+        sums.add(VECTORS[part], HALVES[part, None], LABEL[part])
     assert sums.directions(1.0, 9)[:, 0] == pytest.approx(np.array([0.0, 1, 3]) / np.sqrt(10))
 
 
 def test_the_clearest_directions_are_kept_in_the_order_of_the_actions():
-    # The last element rises with the signal of the first action in 14 of 16 decisions, t = 3; in 12
-    # with that of the second, t = 2; in all with that of the third, t = 4.
+    # The feature goes with the signal of the first action in 14 of 16 decisions, t = 3; in 12 with
+    # that of the second, t = 2; in all with that of the third, t = 4.
     signs = np.array([np.repeat([-1.0, 1.0], [wrong, 16 - wrong]) for wrong in (2, 4, 0)]).T
     sums = DirectionSums(3, 2)
-    sums.add(np.ones((16, 2)), HALVES[:, None] * signs, TWO)
+    sums.add(VECTORS[:, [0, 2]], HALVES[:, None] * signs, LABEL)
     assert sums.directions(1.0, 3).tolist() == [[0.0] * 3, [1.0] * 3]
     assert sums.directions(2.5, 3).shape == (2, 2)
     assert sums.directions(1.0, 1).shape == (2, 1)
