@@ -61,6 +61,10 @@ class TreePairs(NamedTuple):
         The first pair of each category.
     constants : shape (n_categories,)
         What the trees that are in no pair add.
+    every : shape (n_categories, n_trees), or None
+        The masks of all categories in all trees, for a model that was not merged: most of its pairs
+        give several scores. They are added in the order of the trees, as they always were, so that
+        an old decision is repeated to the bit.
     """
 
     trees: Indices
@@ -68,6 +72,7 @@ class TreePairs(NamedTuple):
     offsets: Indices
     first: Indices
     constants: Floats
+    every: Masks | None
 
 
 class LeafMasks:
@@ -89,6 +94,7 @@ class LeafMasks:
         if model["num_tree_per_iteration"] != "1":
             raise ValueError(f"{model['num_tree_per_iteration']} scores a row; 1 is expected")
         self._width = int(model["max_feature_idx"]) + 1
+        self._is_merged = "tree_sizes" not in model  # `action_trees.merged` leaves them out
         trees = [_fields(part) for part in text.split("\nend of trees")[0].split("\nTree=")[1:]]
         self._splits = [split for n, tree in enumerate(trees) for split in _splits_of(n, tree)]
         self._all = np.array([(1 << int(tree["num_leaves"])) - 1 for tree in trees], np.uint16)
@@ -172,7 +178,9 @@ class LeafMasks:
         constants = np.where(several, 0.0, self._values.take(alone)).sum(axis=1)
         trees = several.nonzero()[1]
         first = np.append(0, several.sum(axis=1).cumsum()[:-1])
-        return TreePairs(trees, of_categories[several], self._starts[trees], first, constants)
+        every = None if self._is_merged else of_categories
+        masks, offsets = of_categories[several], self._starts[trees]
+        return TreePairs(trees, masks, offsets, first, constants, every)
 
     def scores(self, masks: Masks, pairs: TreePairs) -> Floats:
         """Raw scores by the one leaf that remains possible in each tree.
@@ -189,6 +197,10 @@ class LeafMasks:
         shape (n, n_categories)
             A row has the same scores, to the bit, among any others.
         """
+        if pairs.every is not None:
+            leaves = _LEAF_OF.take(masks[:, None] & pairs.every)
+            whole: Floats = self._values.take(leaves + self._starts).sum(axis=-1)
+            return whole
         left = masks.take(pairs.trees, axis=1)
         left &= pairs.masks
         values = self._values.take(_LEAF_OF.take(left) + pairs.offsets)

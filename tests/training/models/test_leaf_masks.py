@@ -112,3 +112,19 @@ def test_several_scores_a_row_are_refused():
     booster = lgb.train({"objective": "multiclass", "num_class": 3, "verbosity": -1}, data, 2)
     with pytest.raises(ValueError, match="3 scores a row"):
         LeafMasks(booster.model_to_string())
+
+
+def test_trees_that_were_not_merged_are_added_in_their_order():
+    # An old decision is repeated to the bit, so the order in which numbers are added must stay.
+    booster, x = a_booster(), rows(6)
+    masks, ways = LeafMasks(booster.model_to_string()), range(WAYS)
+    found = masks.scores(
+        masks.of_rows(x) & masks.of_categories(-2, [1]), masks.pairs(masks.of_categories(-1, ways))
+    )
+    for way in ways:
+        table = np.column_stack([x, np.ones(len(x)), np.full(len(x), way)])
+        leaves = booster.predict(table, pred_leaf=True, num_threads=1)
+        values = [
+            [booster.get_leaf_output(n, leaf) for n, leaf in enumerate(one)] for one in leaves
+        ]
+        assert found[:, way].tolist() == np.array(values).sum(axis=1).tolist()
