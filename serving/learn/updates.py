@@ -198,10 +198,11 @@ class BanditUpdates:
 
         Not to the newest reported outcomes: most of those are acceptances. The silences among the
         decisions weigh as much as they count. Where acceptances come late, the trees read as many
-        decisions of a longer time, as the short memory does.
+        decisions of a longer time, as the short memory does; all, if there are no more.
         """
-        counted, encoder, every = state.counted, state.encoder, int(state.memory_scale)
-        newest = self._params.trees.newest
+        counted, encoder, newest = state.counted, state.encoder, self._params.trees.newest
+        # Of busy hours one decision in many would be too few, long before there are as many.
+        every = max(1, min(int(state.memory_scale), self.shown() // newest))
         ids = self._ledger.read(lambda c: newest_shown_decisions(c, newest, every, self._before))
         credited = [
             one

@@ -151,6 +151,24 @@ def test_trees_are_fitted_to_the_newest_shown_decisions_by_their_counts(
     assert acceptance.tolist() == [0.0] and count.tolist() == [0.25]
 
 
+@pytest.mark.parametrize(("newest", "every"), [(60, 1), (40, 1), (20, 2), (10, 4), (3, 4)])
+def test_trees_leave_decisions_out_only_where_there_are_more_than_they_read(
+    ledger, toy_domain, newest, every, monkeypatch
+):
+    # Of 40 decisions and for a memory 4 times as long, one in 4 is read where 10 are enough.
+    trees = PLAIN.trees.model_copy(update={"newest": newest})
+    updates = BanditUpdates(ledger, toy_domain, PLAIN.model_copy(update={"trees": trees}))
+    asked = []
+    monkeypatch.setattr(updates, "shown", lambda: 40)
+    monkeypatch.setattr(
+        "serving.learn.updates.newest_shown_decisions",
+        lambda _, count, every, before: asked.append((count, every)) or [],
+    )
+    monkeypatch.setattr(BoostedTrees, "fit", lambda *outcomes: None)
+    updates.fit_trees(BanditState(Encoder.blank(), PLAIN, memory_scale=4.0))
+    assert asked == [(newest, every)]
+
+
 # Encoder ----------------------------------------------------------------------------------------
 
 READ = ("age_years", "known_days", "events_n")
