@@ -201,7 +201,6 @@ class BanditUpdates:
         decisions of a longer time, as the short memory does; all, if there are no more.
         """
         counted, encoder, newest = state.counted, state.encoder, self._params.trees.newest
-        # Of busy hours one decision in many would be too few, long before there are as many.
         every = max(1, min(int(state.memory_scale), self.shown() // newest))
         ids = self._ledger.read(lambda c: newest_shown_decisions(c, newest, every, self._before))
         credited = [
