@@ -12,7 +12,6 @@ from scipy.special import ndtri
 from training.arrays import Floats
 
 TINY = 1e-9
-RIDGE = 3.0
 
 
 def least_statistic(by_chance: float, n_features: int) -> float:

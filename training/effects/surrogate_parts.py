@@ -11,9 +11,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import ndtri
 
 from training.arrays import Floats, Ints
+from training.effects.effect_directions import least_statistic
 
 MAX_CHANGE = 2.0  # of the log rate of leaving between a decision and the look
 # Probability that some feature is taken for moved by some action, where none is.
@@ -75,13 +75,14 @@ def surrogate_parts(moved: Floats, centred: Floats, weights: Floats) -> list[Sur
     everybody = np.arange(centred.shape[1])
     if not t.size:
         return [SurrogatePart(everybody, weights)]
-    least = -float(ndtri(FALSE_ALARM / (2 * t.size)))
+    least = least_statistic(FALSE_ALARM, t.size)
     strongest, second = t.max(axis=0), np.partition(t, -2, axis=0)[-2] if len(t) > 1 else 0.0
     found = strongest > least
     if not found.any():
         return [SurrogatePart(everybody, weights)]
     alone = found & (second < ALONE) & (1 < len(everybody) <= MOST_APART)
-    parts = [SurrogatePart(everybody, weights * (found & ~alone))]
+    several = found & ~alone
+    parts = [SurrogatePart(everybody, weights * several)] if several.any() else []
     for action in np.unique(t.argmax(axis=0)[alone]):
         mine = alone & (t.argmax(axis=0) == action)
         parts.append(SurrogatePart(np.array([action]), weights * mine))

@@ -27,14 +27,14 @@ WEAK = EffectParams(
 )
 
 
-def fitted(adds: float, n: int = 2000, bought: bool = True):
+def fitted(adds: float, n: int = 2000, bought: bool = True, prior: float = 1.0):
     """A fit where a mail adds ``adds`` + size to the purchases, and everybody has 3 without it."""
     rows = np.random.default_rng(5).choice([-1.0, 1.0], (n, 2))
     mailed = np.arange(n) % 2 == 0
     margin = bought * (3.0 + mailed * (adds + rows[:, 0]))
     shown = np.where(mailed, "mail", NO_ACTION).tolist()
     found = labelled_decisions(("mail",), rows, shown, np.full((n, 2), 0.5), margin=margin)
-    return fit([found], SHOP, EffectParams(purchases_prior=1.0))
+    return fit([found], SHOP, EffectParams(purchases_prior=prior))
 
 
 def fit(
@@ -102,6 +102,11 @@ def test_a_business_that_does_not_tell_who_leaves_learns_what_is_bought():
     assert large.purchases == pytest.approx([3.0], abs=0.1)
     assert small.purchases == pytest.approx([1.0], abs=0.1)
     assert large.leaving == large.leaving_deviation == [0.0]
+
+
+def test_a_clear_effect_on_purchases_overrides_a_prior_of_many_more_decisions():
+    [large] = fitted(2.0, prior=40_000.0).predict_each(np.array([[1.0, 0.0]]), ("",))
+    assert large.purchases == pytest.approx([3.0], abs=0.1)
 
 
 @pytest.mark.parametrize(("n", "bought"), [(400, True), (2000, False)])

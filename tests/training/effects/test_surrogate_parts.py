@@ -35,6 +35,12 @@ def test_each_part_has_the_features_that_its_actions_move():
     assert [part.weights.tolist() for part in parts] == expected
 
 
+def test_where_each_feature_is_moved_by_one_action_no_part_is_shared():
+    noise, centred = moved(6000)
+    parts = surrogate_parts(noise[:, 1:], centred, WEIGHTS[1:])
+    assert [part.actions.tolist() for part in parts] == [[0], [1]]
+
+
 def test_what_no_action_moves_is_left_out_in_nearly_all_samples():
     found = 0
     for seed in range(40):
