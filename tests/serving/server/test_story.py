@@ -131,10 +131,10 @@ def happened(server: Server, kind: str, customer_id: str | None = None, **more: 
     assert send(server, event(name, customer_id, type=kind, **more))["accepted"] == 1
 
 
-def shown(server: Server, action: str, customer_id: str) -> dict[str, Any]:
+def shown(server: Server, action: str, customer_id: str, **request: Any) -> dict[str, Any]:
     """A decision that shows an action; nothing at all is drawn now and then."""
     for _ in range(MANY):
-        answer = decide(server, customer_id=customer_id, actions=[action])
+        answer = decide(server, customer_id=customer_id, actions=[action], **request)
         if answer["actions"][0]["action_id"] == action:
             return answer
     raise AssertionError(
@@ -353,8 +353,8 @@ def test_it_is_quiet_where_it_is_night_for_the_customer(store):
 
 def test_what_is_filled_into_html_is_escaped_and_what_is_too_long_is_unknown(store):
     def title(name: str) -> str:
-        asked = {"customer_id": "kim", "channel": "web", "actions": ["call_back"]}
-        [action] = decide(store, **asked, context={"name": name})["actions"]
+        asked = {"channel": "web", "context": {"name": name}}
+        [action] = shown(store, "call_back", "kim", **asked)["actions"]
         assert action["treatment"]["html"] is True
         return action["treatment"]["title"]
 
