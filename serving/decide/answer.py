@@ -36,6 +36,7 @@ EVENLY: Mapping[Arm, str] = {
     "random": "Arm random: drawn evenly from all allowed actions.",
     "control": "Control group: drawn evenly from all allowed actions.",
 }
+AT_FIRST = "Drawn evenly from all allowed actions, until it is known what showing them does."
 EXPLAINED = 30  # actions whose acceptance is explained, those of the highest priority
 
 
@@ -74,7 +75,8 @@ def _nothing(
     """Describe `no_action`."""
     why, added = ["Nothing is shown; that costs nothing and may be worth most."], None
     if setup.compiled.remaining is not None:
-        least, evenly = setup.compiled.catalog.least_no_action, inputs.arm in EVENLY
+        least = setup.compiled.catalog.least_no_action
+        evenly = inputs.arm in EVENLY or drawn.is_at_first
         currency = setup.compiled.currency
         why, added = no_action_texts(least, drawn.best, currency, drawn_evenly=evenly), 0.0
     return ChosenAction(
@@ -142,6 +144,8 @@ def _reasons(currency: str, arm: Arm, limits: Limits, drawn: SlotDraw) -> list[s
         paced = [f"Pushed by {-price:.2f} {unit}, so that it reaches its volume of the day."]
     if arm in EVENLY:
         return [*paced, EVENLY[arm]]
+    if drawn.is_at_first:
+        return [*paced, AT_FIRST]
     if drawn.gap > 0:
         gap = f"Tried to learn: the best action promises {drawn.gap:.2f} {unit} more."
         return [*paced, gap]

@@ -32,7 +32,12 @@ from serving.policies.arbitration import (
     priorities_at,
     priority_deviations,
 )
-from serving.policies.arms import DRAWN_EVENLY, uniform_probabilities, with_least_no_action
+from serving.policies.arms import (
+    DRAWN_EVENLY,
+    probabilities_at_first,
+    uniform_probabilities,
+    with_least_no_action,
+)
 from serving.policies.policy_result import Removals
 from training.arrays import Floats
 from training.bandit.exploration import draw
@@ -222,7 +227,8 @@ def _fill_slots(
         left[:no_action][out] = np.nan
         if draws and np.isnan(left[:no_action]).all():
             break
-        chances = _chances(setup, inputs, left, deviation, first=not draws)
+        at_first = _no_action_at_first(setup, inputs, scored) if not draws else None
+        chances = _chances(setup, inputs, left, deviation, at_first, first=not draws)
         probabilities_of_slot.append(chances)
         slot = f"#{len(draws) + 1}" if draws else ""
         index = draw(chances, f"{inputs.seed}{slot}")
@@ -232,7 +238,7 @@ def _fill_slots(
         best = np.fmax.reduce(left[:no_action])
         gap = float(np.fmax(best, left[no_action]) - left[index])
         shown = None if np.isnan(best) else float(best)
-        draws.append(SlotDraw(index, float(chances[index]), gap, shown))
+        draws.append(SlotDraw(index, float(chances[index]), gap, shown, at_first is not None))
         if index == no_action:
             break
         taken[index] = True
@@ -241,12 +247,28 @@ def _fill_slots(
     return probabilities_of_slot[0], draws
 
 
+def _no_action_at_first(
+    setup: DecisionSetup, inputs: DecisionInputs, scored: ScoredActions
+) -> float | None:
+    """The probability of `no_action` where no effect is known yet; None: by priorities."""
+    drawn_by_policy = scored.effects is None and inputs.arm not in DRAWN_EVENLY
+    return setup.compiled.catalog.no_action_at_first if drawn_by_policy else None
+
+
 def _chances(
-    setup: DecisionSetup, inputs: DecisionInputs, left: Floats, deviation: Floats, *, first: bool
+    setup: DecisionSetup,
+    inputs: DecisionInputs,
+    left: Floats,
+    deviation: Floats,
+    at_first: float | None,
+    *,
+    first: bool,
 ) -> Floats:
     """The probability of each action, shape (n_actions + 1,); `no_action` has its least share."""
     if inputs.arm in DRAWN_EVENLY:
         return uniform_probabilities(left)
+    if at_first is not None:
+        return probabilities_at_first(left, at_first)
     chances = setup.models.probabilities(left, deviation)
     least = setup.compiled.catalog.least_no_action
     return with_least_no_action(chances, least) if first and least else chances

@@ -105,6 +105,10 @@ def priority_deviations(
     errors are taken as independent. With a formula, the part of each is half the difference between
     the priorities at one standard deviation below and above its mean.
 
+    The effect on purchases has no part in it. One decision more tells hardly anything of what is
+    sold in the weeks after, so to try an action for that would cost more than it teaches; and the
+    larger part of its error is common to all actions.
+
     Parameters
     ----------
     weights : shape (n_actions,)
@@ -129,7 +133,7 @@ def _believed_deviations(
         spread: Floats = deviation * weights * np.abs(compiled.value) * compiled.lever
         if effects is None:
             return spread
-        caused = _of_effects(effects, remaining_value)
+        caused = remaining_value * effects.leaving_deviation
         both: Floats = np.hypot(spread, caused * weights * compiled.lever)
         return both
 
@@ -145,14 +149,8 @@ def _believed_deviations(
     of_acceptance = between(below, above, 0.0)
     if effects is None:
         return of_acceptance
-    return np.hypot(of_acceptance, between(mean, mean, _of_effects(effects, remaining_value)))
-
-
-def _of_effects(effects: EffectPrediction, remaining_value: float) -> Floats:
-    """Standard deviation of what the effects are worth, shape (n_actions,), in the currency."""
-    of_leaving = remaining_value * effects.leaving_deviation
-    found: Floats = np.hypot(effects.purchases_deviation, of_leaving)
-    return found
+    caused = remaining_value * effects.leaving_deviation
+    return np.hypot(of_acceptance, between(mean, mean, caused))
 
 
 def priorities_at(

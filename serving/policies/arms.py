@@ -51,6 +51,28 @@ def uniform_probabilities(priority: Floats) -> Floats:
     return np.where(allowed, 1.0 / allowed.sum(), 0.0)
 
 
+def probabilities_at_first(priority: Floats, no_action: float) -> Floats:
+    """Give `no_action` a probability, and the allowed actions the rest evenly.
+
+    Parameters
+    ----------
+    priority : shape (n_actions + 1,)
+        ``nan`` for an action that is not allowed. The last one is `no_action`.
+    no_action : float
+        Its probability, where another action is allowed.
+
+    Returns
+    -------
+    shape (n_actions + 1,)
+    """
+    chances = np.append(~np.isnan(priority[:-1]), 0.0)
+    count = chances.sum()
+    if count:
+        chances *= (1.0 - no_action) / count
+    chances[-1] = no_action if count else 1.0
+    return chances
+
+
 def with_least_no_action(chances: Floats, least: float) -> Floats:
     """Give `no_action` at least this probability, and scale the others down; they sum to 1.
 

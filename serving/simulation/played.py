@@ -31,6 +31,7 @@ _BY_ACCEPTANCE: Mapping[str, object] = {
     "arbitration": {"formula": "acceptance"},
     "objective": "acceptance",
     "no_action_share": None,
+    "no_action_share_at_first": None,
     "exploration_scale": None,
 }
 # Keys of the catalogue that are replaced: none for the served classes as they are.

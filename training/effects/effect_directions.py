@@ -32,7 +32,7 @@ class DirectionSums:
     def __init__(self, n_actions: int, width: int) -> None:
         self._moments, self._weights, self._squares = np.zeros((3, n_actions, width))
 
-    def add(self, vectors: Floats, centred: Floats, label: Floats) -> None:
+    def add(self, vectors: Floats, centred: Floats, label: Floats, weight: Floats) -> None:
         """Add decisions.
 
         Parameters
@@ -42,10 +42,12 @@ class DirectionSums:
             See `effect_sums.centred_indicators`.
         label : shape (n,)
             With mean 0 over all decisions.
+        weight : shape (n,)
         """
-        signal = centred * label[:, None]
+        weighted = centred * weight[:, None]
+        signal = weighted * label[:, None]
         self._moments += signal.T @ vectors
-        self._weights += np.square(centred).T @ vectors
+        self._weights += (weighted * centred).T @ vectors
         self._squares += np.square(signal).T @ np.square(vectors)
 
     def directions(self, least: float, at_most: int) -> Floats:

@@ -25,6 +25,7 @@ from training.effects.known_decisions import (
     centred_actions,
     is_ripe,
     known_decisions,
+    other_purchases,
     sampled_decisions,
 )
 from training.effects.leaving_rates import fit_leaving_rate, leaving_rate
@@ -38,6 +39,8 @@ AUDIT_RIDGE = 30.0
 # Of the prior of the effects on purchases, times the given one: most actions replace no purchase of
 # another kind, and noise would; where they do, it shows soon.
 PURCHASES_WEIGHTS = (1 / 4096, 1 / 1024, 1 / 256, 1 / 64, 1 / 16, 1 / 4, 1.0)
+# Of the prior of a mean effect on purchases, times that of how the effect differs.
+LEVEL_PRIOR = 1 / 64
 NO_RATE = -50.0  # log of a rate of leaving of about 0 a day
 
 
@@ -171,7 +174,8 @@ class _Fit:
             self._parts = surrogate_parts(rest, drawn, rate)
         mine, ripe = vectors[usable], is_ripe(sample)
         self._of_change = [plain_baseline(mine, part.change(moved)) for part in self._parts]
-        self._of_margin = plain_baseline(vectors[ripe], sample.other_margin[ripe])
+        purchases = other_purchases(sample.take(ripe), self._business.horizon_days)
+        self._of_margin = plain_baseline(vectors[ripe], *purchases)
 
     def learn_basis(self, read: ReadDecisions, sample: LabelledDecisions) -> None:
         """Choose the directions along which effects are told apart, by all decisions.
@@ -185,7 +189,7 @@ class _Fit:
         for some in self._read(read):
             vectors = self._at_decision(some)
             for one, label in zip(sums, self._labels(some, vectors), strict=True):
-                one.add(vectors[label.rows], label.centred, label.rest)
+                one.add(vectors[label.rows], label.centred, label.rest, label.weight)
         found = [
             one.directions(least_statistic(chance, width - 1), params.directions)
             for one, chance in zip(sums, chances, strict=True)
@@ -196,7 +200,8 @@ class _Fit:
 
     def add_up(self, read: ReadDecisions) -> None:
         """Add up the regressions of all effects over all decisions."""
-        sums = [self._sums(actions) for actions in self._actions_of_labels]
+        *of_leaving, everybody = self._actions_of_labels
+        sums = [*map(self._sums, of_leaving), self._sums(everybody, LEVEL_PRIOR)]
         for some in self._read(read):
             vectors = self._at_decision(some)
             mine = vectors @ self._basis
@@ -216,15 +221,14 @@ class _Fit:
             rest = part.change(moved) - vectors[usable] @ of_change
             yield _Label(usable, centred[usable][:, part.actions], rest, weight[usable])
         ripe = is_ripe(some)
-        # The younger a decision, the smaller is the part of its effect that has shown.
-        share = np.minimum(some.age_days / self._business.horizon_days, 1.0) * weight
-        rest = (some.other_margin - vectors @ self._of_margin)[ripe]
-        yield _Label(ripe, centred[ripe], rest, share[ripe])
+        margin, share = other_purchases(some.take(ripe), self._business.horizon_days)
+        rest = margin - vectors[ripe] @ self._of_margin
+        yield _Label(ripe, centred[ripe], rest, share * weight[ripe])
 
-    def _sums(self, actions: Ints) -> EffectSums:
-        business = self._business
-        names = tuple(business.actions[action] for action in actions)
-        return EffectSums(EffectBlocks(names, business.groups, self._basis.shape[1]))
+    def _sums(self, actions: Ints, level_prior: float = 1.0) -> EffectSums:
+        names = tuple(self._business.actions[action] for action in actions)
+        blocks = EffectBlocks(names, self._business.groups, self._basis.shape[1])
+        return EffectSums(blocks, level_prior)
 
     def model(self, read: ReadDecisions) -> EffectModel:
         """Solve for the effects, and hold the effect on leaving against who left."""

@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 
-from training.arrays import Floats, Ints
+from training.arrays import Bools, Floats, Ints
 
 MAX_WIDTH = 1_500  # of the sums without levels; what needs more is shared by more actions
 CHUNK = 1_000  # decisions whose regressors are in memory at once
@@ -110,6 +110,14 @@ class EffectBlocks:
         found: Ints = np.concatenate([wide, levels])
         return found
 
+    @cached_property
+    def is_level(self) -> Bools:
+        """Places in the sums that hold mean effects, shape (total,); the baseline has none."""
+        wide = self.width * (1 + self.shared.shape[1])
+        place = np.arange(self.total)
+        found: Bools = (place >= wide) | ((place >= self.width) & (place % self.width == 0))
+        return found
+
     def regressors(self, vectors: Floats, centred: Floats) -> Floats:
         """Arrange the regressors of decisions, shape (n, total).
 
@@ -151,25 +159,33 @@ def centred_indicators(shown: Ints, chances: Floats) -> Floats:
     return centred[:, :-1]
 
 
-def plain_baseline(vectors: Floats, label: Floats) -> Floats:
+def plain_baseline(vectors: Floats, label: Floats, weight: Floats | None = None) -> Floats:
     """Fit labels without regard to the action, to take noise away from the regressions.
 
     Parameters
     ----------
     vectors : shape (n, width)
     label : shape (n,) or (n, n_labels)
+    weight : shape (n,)
+        None: each decision counts once.
 
     Returns
     -------
     shape (width,) or (width, n_labels)
     """
     width = vectors.shape[1]
-    second = vectors.T @ vectors + BASELINE_RIDGE * width * np.eye(width)
-    return np.asarray(np.linalg.solve(second, vectors.T @ label), dtype=np.float64)
+    weighted = (vectors if weight is None else vectors * weight[:, None]).T
+    second = weighted @ vectors + BASELINE_RIDGE * width * np.eye(width)
+    return np.asarray(np.linalg.solve(second, weighted @ label), dtype=np.float64)
 
 
 class EffectSums:
     """Sums of the regression of one label; outcomes can be taken back.
+
+    Parameters
+    ----------
+    level_prior : float
+        Weight of the prior of a mean effect, times that of how the effect differs.
 
     References
     ----------
@@ -178,8 +194,8 @@ class EffectSums:
     Nie & Wager (2021), "Quasi-oracle estimation of heterogeneous treatment effects".
     """
 
-    def __init__(self, blocks: EffectBlocks) -> None:
-        self.blocks = blocks
+    def __init__(self, blocks: EffectBlocks, level_prior: float = 1.0) -> None:
+        self.blocks, self._level_prior = blocks, level_prior
         self._second = np.zeros((blocks.total, blocks.total))
         self._first = np.zeros(blocks.total)
         self._square = self.counted = 0.0
@@ -262,6 +278,7 @@ class EffectSums:
         """Solve for all weights, with a prior of so many decisions for each block, or for all."""
         of_block = np.append(BASELINE_PRECISION, np.broadcast_to(weights, self.blocks.block_of[-1]))
         precision = of_block[self.blocks.block_of]
+        precision[self.blocks.is_level] *= self._level_prior
         factor, _ = cho_factor(self._second + np.diag(precision), lower=True)
         return _Posterior(cho_solve((factor, True), self._first), factor, precision)
 

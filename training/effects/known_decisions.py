@@ -47,6 +47,23 @@ def is_ripe(some: LabelledDecisions) -> Bools:
     return found
 
 
+def other_purchases(ripe: LabelledDecisions, horizon_days: float) -> tuple[Floats, Floats]:
+    """Extrapolate the purchases beyond the credited acceptances to the whole horizon.
+
+    What follows a decision comes little by little. If young decisions counted with what has shown
+    of it, effects would seem to change with every feature that grows in time.
+
+    Returns
+    -------
+    margin : shape (n,)
+    shown_share : shape (n,)
+        The share of the horizon that has passed: the weight of the decision, as what is
+        extrapolated from a few days is noise.
+    """
+    share = np.minimum(ripe.age_days / horizon_days, 1.0)
+    return ripe.other_margin / share, share
+
+
 def centred_actions(some: LabelledDecisions) -> Floats:
     """Centre the indicators of the actions that were shown; see `centred_indicators`."""
     return centred_indicators(some.shown, some.chances)

@@ -29,6 +29,12 @@ class ObjectiveKeys(Frozen):
     no_action_share
         The least probability of `no_action` in the first slot where an action is allowed. It is
         what `no_action` is measured by. Default: 0.03 with ``added_value``, else 0.
+    no_action_share_at_first
+        The probability of `no_action` in the first slot as long as no effect is known; the allowed
+        actions share the rest evenly. What showing an action does to leaving is known after days,
+        and until then it is better to drive few customers away, and to try everything a little.
+        Default: none; the actions are drawn by their priorities from the first day on. Only
+        ``added_value`` reads it.
     exploration_scale
         Factor on the standard deviations of priorities. Of many actions of which none is worth its
         cost, one often looks as if it were; a smaller factor tries less. Default: 0.4 with
@@ -43,7 +49,9 @@ class ObjectiveKeys(Frozen):
     no_action_share: Annotated[
         Annotated[float, Field(ge=0, le=0.5)] | None, Field(exclude_if=lambda share: share is None)
     ] = None
-
+    no_action_share_at_first: Annotated[
+        Annotated[float, Field(ge=0, le=0.95)] | None, Field(exclude_if=lambda share: share is None)
+    ] = None
     exploration_scale: Annotated[
         Annotated[float, Field(ge=0, le=10)] | None, Field(exclude_if=lambda scale: scale is None)
     ] = None
@@ -70,6 +78,11 @@ class ObjectiveKeys(Frozen):
         return self.no_action_share or 0.0
 
     @property
+    def no_action_at_first(self) -> float | None:
+        """The probability of `no_action` as long as no effect is known; None: by priorities."""
+        return self.no_action_share_at_first if self.pays_effects else None
+
+    @property
     def exploration(self) -> float:
         """Factor on the standard deviations of priorities."""
         return 1.0 if self.exploration_scale is None else self.exploration_scale
@@ -78,11 +91,11 @@ class ObjectiveKeys(Frozen):
     def objective_in_words(self) -> str:
         """A sentence for people that says the objective, and the share that `no_action` keeps."""
         said = f"The objective is {self.objective}"
-        if not self.least_no_action:
-            return f"{said}."
-        return (
-            f"{said}; no_action is drawn with a probability of at least {self.least_no_action:g}."
-        )
+        if self.least_no_action:
+            said += f"; no_action is drawn with a probability of at least {self.least_no_action:g}"
+        if self.no_action_at_first is not None:
+            said += f"; until effects are known, with {self.no_action_at_first:g}"
+        return f"{said}."
 
 
 def default_objective(domain: Domain, formula: str | None = None) -> PriorityObjective:

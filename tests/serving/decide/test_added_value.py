@@ -104,6 +104,27 @@ def test_no_action_keeps_its_share_which_is_logged(engine, ledger, now):
     assert Beliefs.from_bytes(row.believed).probability[-1] == chances["no_action"]
 
 
+@pytest.mark.parametrize("effects", [None, EFFECTS], ids=["unknown", "known"])
+def test_until_effects_are_known_few_are_contacted_and_all_actions_are_tried_alike(
+    domain, catalog, ledger, now, effects
+):
+    careful = changed(catalog, no_action_share_at_first=0.6)
+    models = FakeModels(EXPECTED, gamma=1e9, effects=effects)
+    engine = engine_of(careful, domain, ledger, {"c1": PLUS}, models)
+    decision = shown(engine, now, explain=True, slots=2)
+    chances = {one.action_id: one.probability for one in decision.explanation.candidates}
+    if effects is None:
+        assert chances == pytest.approx({"call_back": 0.2, "discount": 0.2, "no_action": 0.6})
+        assert decision.actions[0].reasons[-1].startswith("Drawn evenly from all allowed actions, ")
+        assert "Drawn evenly" not in " ".join(decision.actions[-1].reasons)
+    else:
+        assert chances["no_action"] == pytest.approx(0.03)
+    row = rows(ledger)[-1]
+    assert repeated(engine, row) == row.answer
+    nothing = decide(engine, now, decision_id="nothing", exclude=["call_back", "discount"])
+    assert nothing.actions[0].probability == 1.0
+
+
 @pytest.mark.parametrize(
     ("arm", "chances"),
     [

@@ -21,7 +21,12 @@ from features.ledger import tables
 from features.ledger.tables import micros
 from serving.contract.decisions import DecideRequest
 from serving.decide.limit_inputs import keep_paces
-from serving.policies.arms import arm_of, uniform_probabilities, with_least_no_action
+from serving.policies.arms import (
+    arm_of,
+    probabilities_at_first,
+    uniform_probabilities,
+    with_least_no_action,
+)
 from tests.serving.fakes import FakeModels, changed, decide, engine_of, rows
 
 NAMES = ("policy", "random", "nobody")
@@ -226,6 +231,21 @@ def test_the_former_key_is_read_as_the_share_of_random(toy_catalog):
     inside = [n for n in range(500) if arm_of(f"c{n}", old.arms) == "random"]
     hashed = [hashlib.sha256(f"kept:c{n}".encode()).digest() for n in range(500)]
     assert inside == [n for n in range(500) if int.from_bytes(hashed[n][:7], "big") < 0.3 * 2**56]
+
+
+@pytest.mark.parametrize(
+    ("priority", "chances"),
+    [
+        ([5.0, -1.0, 0.0], [0.15, 0.15, 0.7]),
+        ([np.nan, -1.0, 0.0], [0.0, 0.3, 0.7]),
+        ([np.nan, np.nan, 0.0], [0.0, 0.0, 1.0]),
+    ],
+)
+def test_at_first_no_action_has_its_probability_and_the_allowed_actions_share_the_rest(
+    priority, chances
+):
+    found = probabilities_at_first(np.array(priority), 0.7)
+    assert found.tolist() == pytest.approx(chances)
 
 
 @pytest.mark.parametrize(

@@ -14,14 +14,22 @@ SECOND = FIRST * np.tile([1.0, 1.0, 1.0, -1.0], 4)
 VECTORS = np.column_stack([np.ones(16), SECOND, FIRST])
 HALVES = np.tile([0.5, -0.5], 8)  # of an action that is shown to every other customer
 LABEL = 4 * HALVES * FIRST
+ONCE = np.ones(16)
 
 
 def test_a_direction_is_the_t_statistics_that_are_above_the_least():
     sums = DirectionSums(1, 3)
-    sums.add(VECTORS, HALVES[:, None], LABEL)
+    sums.add(VECTORS, HALVES[:, None], LABEL, ONCE)
     assert sums.directions(1.0, 9)[:, 0] == pytest.approx(np.array([0.0, 1, 3]) / np.sqrt(10))
     assert sums.directions(3.0, 9)[:, 0] == pytest.approx([0.0, 0.0, 1.0])
     assert sums.directions(4.0, 9).shape == (3, 0)
+
+
+def test_a_decision_counts_by_its_weight():
+    others = np.concatenate([VECTORS, VECTORS[::-1]]), np.tile(HALVES[:, None], (2, 1))
+    sums = DirectionSums(1, 3)
+    sums.add(*others, np.concatenate([LABEL, 9 * LABEL]), np.repeat([2.0, 0.0], 16))
+    assert sums.directions(1.0, 9)[:, 0] == pytest.approx(np.array([0.0, 1, 3]) / np.sqrt(10))
 
 
 def test_a_mean_effect_makes_no_direction_where_chances_differ():
@@ -29,14 +37,14 @@ def test_a_mean_effect_makes_no_direction_where_chances_differ():
     centred = np.concatenate([HALVES[:8], np.where(np.arange(40) % 10 == 0, 0.9, -0.1)])
     vectors = np.column_stack([np.ones(48), np.repeat([1.0, -1.0], [8, 40])])
     sums = DirectionSums(1, 2)
-    sums.add(vectors, centred[:, None], 2 * centred)
+    sums.add(vectors, centred[:, None], 2 * centred, np.ones(48))
     assert sums.directions(1e-6, 9).shape == (2, 0)
 
 
 @pytest.mark.parametrize("factor", [1e-3, -1.0, 1e12])
 def test_a_direction_does_not_depend_on_the_currency(factor):
     sums = DirectionSums(1, 3)
-    sums.add(VECTORS, HALVES[:, None], LABEL * factor)
+    sums.add(VECTORS, HALVES[:, None], LABEL * factor, ONCE)
     expected = np.sign(factor) * np.array([0.0, 1, 3]) / np.sqrt(10)
     assert sums.directions(1.0, 9)[:, 0] == pytest.approx(expected, abs=1e-4)
 
@@ -44,7 +52,7 @@ def test_a_direction_does_not_depend_on_the_currency(factor):
 def test_batches_add_up():
     sums = DirectionSums(1, 3)
     for part in (slice(0, 1), slice(1, 9), slice(9, 9), slice(9, 16)):
-        sums.add(VECTORS[part], HALVES[part, None], LABEL[part])
+        sums.add(VECTORS[part], HALVES[part, None], LABEL[part], ONCE[part])
     assert sums.directions(1.0, 9)[:, 0] == pytest.approx(np.array([0.0, 1, 3]) / np.sqrt(10))
 
 
@@ -53,7 +61,7 @@ def test_the_clearest_directions_are_kept_in_the_order_of_the_actions():
     # that of the second, t = 2; in all with that of the third, t = 4.
     signs = np.array([np.repeat([-1.0, 1.0], [wrong, 16 - wrong]) for wrong in (2, 4, 0)]).T
     sums = DirectionSums(3, 2)
-    sums.add(VECTORS[:, [0, 2]], HALVES[:, None] * signs, LABEL)
+    sums.add(VECTORS[:, [0, 2]], HALVES[:, None] * signs, LABEL, ONCE)
     assert sums.directions(1.0, 3).tolist() == [[0.0] * 3, [1.0] * 3]
     assert sums.directions(2.5, 3).shape == (2, 2)
     assert sums.directions(1.0, 1).shape == (2, 1)

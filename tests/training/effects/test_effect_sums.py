@@ -224,3 +224,18 @@ def test_the_baseline_of_each_label_is_its_ridge_regression():
     expected = np.linalg.inv(second) @ (vectors.T @ labels)
     assert plain_baseline(vectors, labels) == pytest.approx(expected)
     assert plain_baseline(vectors, labels[:, 0]) == pytest.approx(expected[:, 0])
+
+
+@pytest.mark.parametrize("n_actions", [3, 800], ids=["slopes", "levels"])
+def test_the_prior_of_mean_effects_has_a_weight_of_its_own(n_actions):
+    """One of 0 decisions leaves a mean effect as it is; a strong one holds how it differs."""
+    blocks = EffectBlocks(tuple(f"action {number}" for number in range(n_actions)), {}, 2)
+    customers = np.array([[1.0, -1.0], [1.0, 1.0]])
+    chances = np.full((2, n_actions + 1), 1 / (n_actions + 1))
+    vectors, _, centred, weight = expected_draws(customers, chances)
+    sums = EffectSums(blocks, level_prior=1e-12)
+    sums.add(vectors, centred, centred.sum(axis=1) * (5 + 3 * vectors[:, 1]), weight)
+    solved = sums.solve(1e6, (1.0,))
+    assert blocks.has_own_slopes == (n_actions == 3)
+    assert solved.weights[:, 0] == pytest.approx(np.full(n_actions, 5.0), abs=0.1)
+    assert np.abs(solved.weights[:, 1:]).max() < 0.01

@@ -81,6 +81,17 @@ def test_the_share_of_no_action_is_part_of_the_catalogue(toy_catalog, share, rea
     assert toy_catalog.objective_in_words == "The objective is acceptance."
 
 
+@pytest.mark.parametrize(("objective", "share"), [("added_value", 0.7), ("acceptance", None)])
+def test_the_share_at_first_counts_where_effects_are_paid(toy_catalog, objective, share):
+    careful = toy_catalog.with_parts(objective=objective, no_action_share_at_first=0.7)
+    again = Catalog.model_validate_json(careful.model_dump_json())
+    assert again.no_action_at_first == share
+    assert ("until effects are known, with 0.7" in again.objective_in_words) == (share is not None)
+    assert toy_catalog.no_action_at_first is None
+    with pytest.raises(ValueError, match=r"(?s)no_action_share_at_first.*0\.95"):
+        toy_catalog.with_parts(no_action_share_at_first=1.0)
+
+
 def test_a_file_may_say_otherwise_than_its_domain(toy_domain, tmp_path):
     path = tmp_path / "actions.yaml"
     toy = (PACKAGE.parent / "tests" / "toy" / "actions.yaml").read_text(encoding="utf-8")
