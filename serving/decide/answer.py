@@ -36,7 +36,6 @@ EVENLY: Mapping[Arm, str] = {
     "random": "Arm random: drawn evenly from all allowed actions.",
     "control": "Control group: drawn evenly from all allowed actions.",
 }
-AT_FIRST = "Drawn evenly from all allowed actions, until it is known what showing them does."
 EXPLAINED = 30  # actions whose acceptance is explained, those of the highest priority
 
 
@@ -75,8 +74,7 @@ def _nothing(
     """Describe `no_action`."""
     why, added = ["Nothing is shown; that costs nothing and may be worth most."], None
     if setup.compiled.remaining is not None:
-        least = setup.compiled.catalog.least_no_action
-        evenly = inputs.arm in EVENLY or drawn.is_at_first
+        least, evenly = setup.compiled.catalog.least_no_action, inputs.arm in EVENLY
         currency = setup.compiled.currency
         why, added = no_action_texts(least, drawn.best, currency, drawn_evenly=evenly), 0.0
     return ChosenAction(
@@ -104,7 +102,7 @@ def _at_rank(
 ) -> tuple[_Numbers, list[str]]:
     """The numbers of an action and their sentences, for a rank that is looked at less."""
     compiled, unit, look = setup.compiled, setup.compiled.currency, look_of(inputs.looks, rank)
-    one = _terms(scored, index, inputs.remaining_value)
+    one = _terms(setup, scored, index, inputs.remaining_value)
     added = None if scored.added is None else look * float(scored.added[index])
     if look == 1:
         texts = priority_texts(compiled, index, one, unit)
@@ -121,17 +119,21 @@ def _at_rank(
     return _Numbers(here, added, worth), [*texts, f"{seen}: {sum_of} {unit.upper()}."]
 
 
-def _terms(scored: ScoredActions, index: int, remaining_value: float | None) -> PriorityTerms:
+def _terms(
+    setup: DecisionSetup, scored: ScoredActions, index: int, remaining_value: float | None
+) -> PriorityTerms:
     """The terms of an action's priority at rank 1."""
-    effects = scored.effects
-    return PriorityTerms(
+    effects, assumed = scored.effects, setup.compiled.catalog.assumed_cost
+    terms = PriorityTerms(
         float(scored.prediction.acceptance[index]),
         float(scored.weights[index]),
         float(scored.priority[index]),
-        None if effects is None else float(effects.purchases[index]),
-        None if effects is None else float(effects.leaving[index]),
-        remaining_value,
+        remaining_value=remaining_value,
     )
+    if effects is not None:
+        purchases, leaving = float(effects.purchases[index]), float(effects.leaving[index])
+        return terms._replace(purchases=purchases, leaving=leaving)
+    return terms._replace(purchases=-assumed, leaving=0.0, is_assumed=True) if assumed else terms
 
 
 def _reasons(currency: str, arm: Arm, limits: Limits, drawn: SlotDraw) -> list[str]:
@@ -144,8 +146,6 @@ def _reasons(currency: str, arm: Arm, limits: Limits, drawn: SlotDraw) -> list[s
         paced = [f"Pushed by {-price:.2f} {unit}, so that it reaches its volume of the day."]
     if arm in EVENLY:
         return [*paced, EVENLY[arm]]
-    if drawn.is_at_first:
-        return [*paced, AT_FIRST]
     if drawn.gap > 0:
         gap = f"Tried to learn: the best action promises {drawn.gap:.2f} {unit} more."
         return [*paced, gap]
@@ -222,7 +222,7 @@ def explanation(
             added = None if scored.added is None else 0.0
             found.append(Candidate(action_id=name, probability=probability, added_value=added))
             continue
-        terms = _terms(scored, index, remaining_value)
+        terms = _terms(setup, scored, index, remaining_value)
         found.append(
             Candidate(
                 action_id=name,

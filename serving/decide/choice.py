@@ -34,8 +34,8 @@ from serving.policies.arbitration import (
 )
 from serving.policies.arms import (
     DRAWN_EVENLY,
-    probabilities_at_first,
     uniform_probabilities,
+    with_experiment,
     with_least_no_action,
 )
 from serving.policies.policy_result import Removals
@@ -227,8 +227,9 @@ def _fill_slots(
         left[:no_action][out] = np.nan
         if draws and np.isnan(left[:no_action]).all():
             break
-        at_first = _no_action_at_first(setup, inputs, scored) if not draws else None
-        chances = _chances(setup, inputs, left, deviation, at_first, first=not draws)
+        chances = _chances(setup, inputs, left, deviation)
+        if not draws:
+            chances = _measurable(setup, inputs, scored, left, chances)
         probabilities_of_slot.append(chances)
         slot = f"#{len(draws) + 1}" if draws else ""
         index = draw(chances, f"{inputs.seed}{slot}")
@@ -238,7 +239,7 @@ def _fill_slots(
         best = np.fmax.reduce(left[:no_action])
         gap = float(np.fmax(best, left[no_action]) - left[index])
         shown = None if np.isnan(best) else float(best)
-        draws.append(SlotDraw(index, float(chances[index]), gap, shown, at_first is not None))
+        draws.append(SlotDraw(index, float(chances[index]), gap, shown))
         if index == no_action:
             break
         taken[index] = True
@@ -247,31 +248,29 @@ def _fill_slots(
     return probabilities_of_slot[0], draws
 
 
-def _no_action_at_first(
-    setup: DecisionSetup, inputs: DecisionInputs, scored: ScoredActions
-) -> float | None:
-    """The probability of `no_action` where no effect is known yet; None: by priorities."""
-    drawn_by_policy = scored.effects is None and inputs.arm not in DRAWN_EVENLY
-    return setup.compiled.catalog.no_action_at_first if drawn_by_policy else None
-
-
 def _chances(
-    setup: DecisionSetup,
-    inputs: DecisionInputs,
-    left: Floats,
-    deviation: Floats,
-    at_first: float | None,
-    *,
-    first: bool,
+    setup: DecisionSetup, inputs: DecisionInputs, left: Floats, deviation: Floats
 ) -> Floats:
-    """The probability of each action, shape (n_actions + 1,); `no_action` has its least share."""
+    """The probability of each action by its priority, shape (n_actions + 1,)."""
     if inputs.arm in DRAWN_EVENLY:
         return uniform_probabilities(left)
-    if at_first is not None:
-        return probabilities_at_first(left, at_first)
-    chances = setup.models.probabilities(left, deviation)
-    least = setup.compiled.catalog.least_no_action
-    return with_least_no_action(chances, least) if first and least else chances
+    return setup.models.probabilities(left, deviation)
+
+
+def _measurable(
+    setup: DecisionSetup,
+    inputs: DecisionInputs,
+    scored: ScoredActions,
+    left: Floats,
+    chances: Floats,
+) -> Floats:
+    """Give each action, and `no_action`, the probability by which its effect is measured."""
+    if inputs.arm in DRAWN_EVENLY:
+        return chances
+    catalog = setup.compiled.catalog
+    if catalog.first_experiment and scored.effects is None:
+        chances = with_experiment(chances, left, catalog.first_experiment)
+    return with_least_no_action(chances, catalog.least_no_action)
 
 
 def _at_rank(

@@ -192,15 +192,12 @@ class SlotDraw(NamedTuple):
         By how much its priority is below the best of the slot, in the domain's currency.
     best : float or None
         The priority of the best allowed action of the slot; None: none was allowed.
-    is_at_first : bool
-        Whether no effect was known, so that the allowed actions were drawn evenly.
     """
 
     action: int
     probability: float
     gap: float
     best: float | None = None
-    is_at_first: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,11 +43,12 @@ def added_values(
     ----------
     acceptance : shape (n_actions,)
     effects
-        None: none are known, so they are 0.
+        None: none are known. So they are 0, but for what the catalogue assumes that showing an
+        action takes from later purchases.
     """
     accepted: Floats = acceptance * compiled.value
     if effects is None:
-        return accepted
+        return accepted - compiled.catalog.assumed_cost
     return accepted + effects.purchases - remaining_value * effects.leaving
 
 

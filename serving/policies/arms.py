@@ -51,26 +51,24 @@ def uniform_probabilities(priority: Floats) -> Floats:
     return np.where(allowed, 1.0 / allowed.sum(), 0.0)
 
 
-def probabilities_at_first(priority: Floats, no_action: float) -> Floats:
-    """Give `no_action` a probability, and the allowed actions the rest evenly.
+def with_experiment(chances: Floats, priority: Floats, share: float) -> Floats:
+    """Mix the probabilities with those of an experiment: half no action, half any allowed one.
 
     Parameters
     ----------
-    priority : shape (n_actions + 1,)
-        ``nan`` for an action that is not allowed. The last one is `no_action`.
-    no_action : float
-        Its probability, where another action is allowed.
-
-    Returns
-    -------
-    shape (n_actions + 1,)
+    chances, priority : shape (n_actions + 1,)
+        The last one is `no_action`; a priority is ``nan`` where the action is not allowed.
+    share : float
+        Of the experiment.
     """
-    chances = np.append(~np.isnan(priority[:-1]), 0.0)
-    count = chances.sum()
-    if count:
-        chances *= (1.0 - no_action) / count
-    chances[-1] = no_action if count else 1.0
-    return chances
+    allowed = ~np.isnan(priority)
+    allowed[-1] = False
+    count = int(allowed.sum())
+    if not count:
+        return chances
+    mixed: Floats = (1.0 - share) * chances + share * allowed / (2 * count)
+    mixed[-1] += share / 2
+    return mixed
 
 
 def with_least_no_action(chances: Floats, least: float) -> Floats:

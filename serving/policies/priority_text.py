@@ -7,6 +7,7 @@ from typing import NamedTuple
 from serving.catalog.compiled_catalog import CompiledCatalog
 
 NOT_LEARNED = "Its effect on other purchases and on leaving is not learned yet, and counts as 0."
+ASSUMED = "assumed to be taken from later purchases, as its effect is not learned yet"
 SMALLEST_POINTS = 0.05  # of a percentage point: less is told with two digits
 
 
@@ -19,6 +20,8 @@ class PriorityTerms(NamedTuple):
         The predicted effects, in the domain's currency and as a probability; None: none are known.
     remaining_value
         What the customer would take along by leaving; None: the objective is acceptance.
+    is_assumed
+        Whether the effects are those that the catalogue assumes, as none is learned yet.
     """
 
     acceptance: float
@@ -27,6 +30,7 @@ class PriorityTerms(NamedTuple):
     purchases: float | None = None
     leaving: float | None = None
     remaining_value: float | None = None
+    is_assumed: bool = False
 
     def looked_at(self, look: float, priority: float) -> PriorityTerms:
         """Return the terms at a rank that is looked at with a probability."""
@@ -60,11 +64,14 @@ def priority_texts(
         total += f"; {formula}"
     verb = "causes" if purchases >= 0 else "replaces"
     change = "likelier" if leaving >= 0 else "less likely"
-    return [
-        f"{terms.acceptance:.1%} chance of acceptance x {value:.2f} {unit} = {accepted:.2f} {unit}",
+    effects = [
         f"{_signed(purchases)} {unit}: other purchases that it {verb}",
         f"{_signed(lost)} {unit}: makes leaving {change} by {_points(abs(leaving))} percentage "
         f"points, of a remaining value of {remaining:.2f} {unit}",
+    ]
+    return [
+        f"{terms.acceptance:.1%} chance of acceptance x {value:.2f} {unit} = {accepted:.2f} {unit}",
+        *([f"{_signed(purchases)} {unit}: {ASSUMED}"] if terms.is_assumed else effects),
         f"{total} = {terms.priority:.2f} {unit}",
     ]
 

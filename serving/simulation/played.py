@@ -31,7 +31,8 @@ _BY_ACCEPTANCE: Mapping[str, object] = {
     "arbitration": {"formula": "acceptance"},
     "objective": "acceptance",
     "no_action_share": None,
-    "no_action_share_at_first": None,
+    "experiment_at_first": 0.0,
+    "contact_cost_at_first": 0.0,
     "exploration_scale": None,
 }
 # Keys of the catalogue that are replaced: none for the served classes as they are.

@@ -27,6 +27,7 @@ from training.effects.known_decisions import (
     known_decisions,
     other_purchases,
     sampled_decisions,
+    watched_days,
 )
 from training.effects.leaving_rates import fit_leaving_rate, leaving_rate
 from training.effects.leaving_truth import LeavingTruth
@@ -36,8 +37,7 @@ from training.params import EffectParams
 # Of the rate that is audited, in customers who left: a rate that is held near the mean tells less
 # than the features do, and would be accused of it.
 AUDIT_RIDGE = 30.0
-# Of the prior of the effects on purchases, times the given one: most actions replace no purchase of
-# another kind, and noise would; where they do, it shows soon.
+# Of the prior of the effects on purchases, times the given one.
 PURCHASES_WEIGHTS = (1 / 4096, 1 / 1024, 1 / 256, 1 / 64, 1 / 16, 1 / 4, 1.0)
 # Of the prior of a mean effect on purchases, times that of how the effect differs.
 LEVEL_PRIOR = 1 / 64
@@ -58,6 +58,9 @@ class EffectInput:
         Of the model input and of the domain.
     horizon_days : float
         Of the domain's objective.
+    assumed_cost : float, in the domain's currency
+        What showing an action is assumed to take from later purchases: the mean of the prior of
+        each effect on purchases is minus this.
     tells_leaving : bool
         False: the domain does not say who leaves, so there is an effect on purchases alone.
     """
@@ -68,6 +71,7 @@ class EffectInput:
     channels: tuple[str, ...]
     horizon_days: float
     tells_leaving: bool = True
+    assumed_cost: float = 0.0
 
 
 def fit_effects(
@@ -133,14 +137,14 @@ class _Fit:
         vectors, later = self._at_decision(sample), self._at_look(sample)
         followed = np.minimum(sample.age_days, self._business.horizon_days)
         left = (sample.left_after_days <= followed).astype(np.float64)  # nan is not
-        watched = self._watched(sample, followed)
+        watched = watched_days(sample, followed)
         kept = watched > 0  # the others had left before
         if len(np.unique(sample.customers[kept & (left > 0)])) < self._params.least_left:
             return False
         ridge = self._params.leaving_ridge
         self._level = fit_leaving_rate(vectors[kept], watched[kept], left[kept], ridge)
         # The rate at a look is learned at looks and at decisions: early, few looks are followed.
-        plain = np.hstack([vectors[:, : self._n_plain], np.zeros_like(vectors[:, self._n_plain :])])
+        plain = vectors * (np.arange(vectors.shape[1]) < self._n_plain)
         here = sample.is_looked & ~sample.gone_at_look
         since = watched[here] - sample.looked_after_days[here]
         on = since > 0
@@ -174,8 +178,8 @@ class _Fit:
             self._parts = surrogate_parts(rest, drawn, rate)
         mine, ripe = vectors[usable], is_ripe(sample)
         self._of_change = [plain_baseline(mine, part.change(moved)) for part in self._parts]
-        purchases = other_purchases(sample.take(ripe), self._business.horizon_days)
-        self._of_margin = plain_baseline(vectors[ripe], *purchases)
+        margin = other_purchases(sample.take(ripe), self._business.horizon_days)
+        self._of_margin = plain_baseline(vectors[ripe], *margin)
 
     def learn_basis(self, read: ReadDecisions, sample: LabelledDecisions) -> None:
         """Choose the directions along which effects are told apart, by all decisions.
@@ -222,7 +226,8 @@ class _Fit:
             yield _Label(usable, centred[usable][:, part.actions], rest, weight[usable])
         ripe = is_ripe(some)
         margin, share = other_purchases(some.take(ripe), self._business.horizon_days)
-        rest = margin - vectors[ripe] @ self._of_margin
+        assumed = self._business.assumed_cost * centred[ripe].sum(axis=1)
+        rest = margin + assumed - vectors[ripe] @ self._of_margin  # its prior mean is 0
         yield _Label(ripe, centred[ripe], rest, share * weight[ripe])
 
     def _sums(self, actions: Ints, level_prior: float = 1.0) -> EffectSums:
@@ -240,6 +245,8 @@ class _Fit:
             leaving[part.actions] += solved.weights
             covariance[part.actions] += solved.covariance
         purchases = self._purchases.solve(params.purchases_prior, PURCHASES_WEIGHTS)
+        purchases.weights[:, 0] -= business.assumed_cost
+        looked = self._leaving[0].counted if self._leaving else 0.0
         scale = params.exploration_scale**2
         model = EffectModel(
             actions=business.actions,
@@ -251,10 +258,7 @@ class _Fit:
             leaving=leaving,
             leaving_covariance=covariance * scale,
             duration_days=params.duration_days,
-            note={
-                "looked": self._leaving[0].counted if self._leaving else 0.0,
-                "decisions": self._purchases.counted,
-            },
+            note={"looked": looked, "decisions": self._purchases.counted},
         )
         if not self._tells_leaving:
             return model
@@ -291,14 +295,6 @@ class _Fit:
         vectors[:, self._n_plain :] = 0.0
         return vectors
 
-    @staticmethod
-    def _watched(some: LabelledDecisions, followed: Floats) -> Floats:
-        """Days that each customer was watched: until it left, at most as long as followed."""
-        until = np.where(np.isnan(some.left_after_days), np.inf, some.left_after_days + 0.5)
-        watched: Floats = np.minimum(until, followed)
-        return watched
-
 
 def _columns(encoder: Encoder, features: Sequence[str]) -> list[int]:
-    place = {name: number for number, name in enumerate(features)}
-    return [place[name] for name in encoder.features]
+    return [features.index(name) for name in encoder.features]

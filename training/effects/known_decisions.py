@@ -64,6 +64,13 @@ def other_purchases(ripe: LabelledDecisions, horizon_days: float) -> tuple[Float
     return ripe.other_margin / share, share
 
 
+def watched_days(some: LabelledDecisions, followed: Floats) -> Floats:
+    """Days that each customer was watched: until it left, at most as long as followed."""
+    until = np.where(np.isnan(some.left_after_days), np.inf, some.left_after_days + 0.5)
+    watched: Floats = np.minimum(until, followed)
+    return watched
+
+
 def centred_actions(some: LabelledDecisions) -> Floats:
     """Centre the indicators of the actions that were shown; see `centred_indicators`."""
     return centred_indicators(some.shown, some.chances)

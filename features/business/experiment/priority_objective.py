@@ -17,6 +17,10 @@ PriorityObjective = Literal["acceptance", "added_value"]
 NO_ACTION_SHARE, EXPLORATION_SCALE = 0.03, 0.4
 
 
+def _is_zero(number: float) -> bool:
+    return number == 0
+
+
 class ObjectiveKeys(Frozen):
     """The keys of a catalogue that say what its priority is about.
 
@@ -29,12 +33,15 @@ class ObjectiveKeys(Frozen):
     no_action_share
         The least probability of `no_action` in the first slot where an action is allowed. It is
         what `no_action` is measured by. Default: 0.03 with ``added_value``, else 0.
-    no_action_share_at_first
-        The probability of `no_action` in the first slot as long as no effect is known; the allowed
-        actions share the rest evenly. What showing an action does to leaving is known after days,
-        and until then it is better to drive few customers away, and to try everything a little.
-        Default: none; the actions are drawn by their priorities from the first day on. Only
+    experiment_at_first
+        The share of the decisions that are an experiment as long as no effect is known: half of
+        them show nothing, and in the others each allowed action has the same probability. Effects
+        are measured by it, so those of the first days are the sooner known. Default: 0. Only
         ``added_value`` reads it.
+    contact_cost_at_first
+        What showing any action is assumed to take from later purchases, in the domain's currency,
+        until enough decisions tell it: who buys today would often have bought next week, and who is
+        contacted too often buys less. Default: 0. Only ``added_value`` reads it.
     exploration_scale
         Factor on the standard deviations of priorities. Of many actions of which none is worth its
         cost, one often looks as if it were; a smaller factor tries less. Default: 0.4 with
@@ -49,9 +56,10 @@ class ObjectiveKeys(Frozen):
     no_action_share: Annotated[
         Annotated[float, Field(ge=0, le=0.5)] | None, Field(exclude_if=lambda share: share is None)
     ] = None
-    no_action_share_at_first: Annotated[
-        Annotated[float, Field(ge=0, le=0.95)] | None, Field(exclude_if=lambda share: share is None)
-    ] = None
+    experiment_at_first: Annotated[float, Field(ge=0, le=1, exclude_if=_is_zero)] = 0.0
+    contact_cost_at_first: Annotated[
+        float, Field(ge=0, allow_inf_nan=False, exclude_if=_is_zero)
+    ] = 0.0
     exploration_scale: Annotated[
         Annotated[float, Field(ge=0, le=10)] | None, Field(exclude_if=lambda scale: scale is None)
     ] = None
@@ -78,9 +86,14 @@ class ObjectiveKeys(Frozen):
         return self.no_action_share or 0.0
 
     @property
-    def no_action_at_first(self) -> float | None:
-        """The probability of `no_action` as long as no effect is known; None: by priorities."""
-        return self.no_action_share_at_first if self.pays_effects else None
+    def first_experiment(self) -> float:
+        """The share of the decisions that are an experiment as long as no effect is known."""
+        return self.experiment_at_first if self.pays_effects else 0.0
+
+    @property
+    def assumed_cost(self) -> float:
+        """What showing an action is assumed to take from later purchases until it is learned."""
+        return self.contact_cost_at_first if self.pays_effects else 0.0
 
     @property
     def exploration(self) -> float:
@@ -93,8 +106,8 @@ class ObjectiveKeys(Frozen):
         said = f"The objective is {self.objective}"
         if self.least_no_action:
             said += f"; no_action is drawn with a probability of at least {self.least_no_action:g}"
-        if self.no_action_at_first is not None:
-            said += f"; until effects are known, with {self.no_action_at_first:g}"
+        if self.first_experiment:
+            said += f"; until effects are known, {self.first_experiment:g} is an experiment"
         return f"{said}."
 
 

@@ -12,7 +12,7 @@ from features.business.experiment.objective import Objective
 from serving.audit.repeated_decision import repeat_decision
 from serving.decide.beliefs import mixed_beliefs
 from serving.policies.arms import arm_of
-from serving.policies.priority_text import NOT_LEARNED
+from serving.policies.priority_text import ASSUMED, NOT_LEARNED
 from tests.serving.fakes import (
     EXPECTED,
     NO_ARMS,
@@ -105,20 +105,27 @@ def test_no_action_keeps_its_share_which_is_logged(engine, ledger, now):
 
 
 @pytest.mark.parametrize("effects", [None, EFFECTS], ids=["unknown", "known"])
-def test_until_effects_are_known_few_are_contacted_and_all_actions_are_tried_alike(
+def test_until_effects_are_known_a_share_is_an_experiment_and_a_contact_costs_what_is_assumed(
     domain, catalog, ledger, now, effects
 ):
-    careful = changed(catalog, no_action_share_at_first=0.6)
+    careful = changed(catalog, experiment_at_first=0.4, contact_cost_at_first=0.75)
     models = FakeModels(EXPECTED, gamma=1e9, effects=effects)
     engine = engine_of(careful, domain, ledger, {"c1": PLUS}, models)
     decision = shown(engine, now, explain=True, slots=2)
     chances = {one.action_id: one.probability for one in decision.explanation.candidates}
+    told = {one.action_id: one for one in decision.explanation.candidates}
     if effects is None:
-        assert chances == pytest.approx({"call_back": 0.2, "discount": 0.2, "no_action": 0.6})
-        assert decision.actions[0].reasons[-1].startswith("Drawn evenly from all allowed actions, ")
-        assert "Drawn evenly" not in " ".join(decision.actions[-1].reasons)
+        # call_back: 3 - 0.75 - 1 = 1.25; discount: 1 - 0.75 - 0.5
+        assert chances == pytest.approx({"call_back": 0.7, "discount": 0.1, "no_action": 0.2})
+        assert (told["call_back"].priority, told["call_back"].purchases) == (1.25, -0.75)
+        first = {one.action_id: one.reasons for one in decision.actions}["call_back"]
+        assert first[1:3] == [
+            f"-0.75 EUR: {ASSUMED}",
+            "2.25 EUR added value - 1.00 EUR cost = 1.25 EUR",
+        ]
     else:
         assert chances["no_action"] == pytest.approx(0.03)
+        assert told["call_back"].purchases == 0.5
     row = rows(ledger)[-1]
     assert repeated(engine, row) == row.answer
     nothing = decide(engine, now, decision_id="nothing", exclude=["call_back", "discount"])

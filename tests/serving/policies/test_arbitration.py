@@ -132,8 +132,8 @@ def test_the_deviation_is_that_of_independent_terms(book):
         accepted = Prediction(np.array([0.4]), np.array([0.09]), np.array([[0.4]]))
         return priority_deviations(compiled, accepted, one, nobody(compiled), effects, 40.0)
 
-    # weight 1.5 x lever 2 x the root of (10 x 0.09)^2 + (40 x 0.02)^2 = 0.81 + 0.64: nobody is tried
-    # for what is sold in the weeks after.
+    # weight 1.5 x lever 2 x the root of (10 x 0.09)^2 + (40 x 0.02)^2 = 0.81 + 0.64: no action is
+    # tried for what is sold in the weeks after.
     assert spread(effects) == pytest.approx([3 * 1.45**0.5])
     assert spread(None) == pytest.approx([3 * 0.9])
     # A formula that is linear has the same; one that looks at acceptance only has its part.

@@ -23,8 +23,8 @@ from serving.contract.decisions import DecideRequest
 from serving.decide.limit_inputs import keep_paces
 from serving.policies.arms import (
     arm_of,
-    probabilities_at_first,
     uniform_probabilities,
+    with_experiment,
     with_least_no_action,
 )
 from tests.serving.fakes import FakeModels, changed, decide, engine_of, rows
@@ -234,18 +234,19 @@ def test_the_former_key_is_read_as_the_share_of_random(toy_catalog):
 
 
 @pytest.mark.parametrize(
-    ("priority", "chances"),
+    ("priority", "chances", "mixed"),
     [
-        ([5.0, -1.0, 0.0], [0.15, 0.15, 0.7]),
-        ([np.nan, -1.0, 0.0], [0.0, 0.3, 0.7]),
-        ([np.nan, np.nan, 0.0], [0.0, 0.0, 1.0]),
+        ([5.0, -1.0, 0.0], [0.9, 0.0, 0.1], [0.64, 0.1, 0.26]),  # 0.6 of it, 0.4 of 1/4, 1/4, 1/2
+        ([np.nan, -1.0, 0.0], [0.0, 0.0, 1.0], [0.0, 0.2, 0.8]),
+        ([np.nan, np.nan, 0.0], [0.0, 0.0, 1.0], [0.0, 0.0, 1.0]),
     ],
 )
-def test_at_first_no_action_has_its_probability_and_the_allowed_actions_share_the_rest(
-    priority, chances
+def test_an_experiment_shows_nothing_half_of_the_time_and_any_allowed_action_else(
+    priority, chances, mixed
 ):
-    found = probabilities_at_first(np.array(priority), 0.7)
-    assert found.tolist() == pytest.approx(chances)
+    found = with_experiment(np.array(chances), np.array(priority), 0.4)
+    assert found.tolist() == pytest.approx(mixed)
+    assert found.sum() == pytest.approx(1.0)
 
 
 @pytest.mark.parametrize(

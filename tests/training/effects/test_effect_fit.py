@@ -27,14 +27,14 @@ WEAK = EffectParams(
 )
 
 
-def fitted(adds: float, n: int = 2000, bought: bool = True, prior: float = 1.0):
+def fitted(adds: float, n: int = 2000, bought: bool = True, prior: float = 1.0, shop=SHOP):
     """A fit where a mail adds ``adds`` + size to the purchases, and everybody has 3 without it."""
     rows = np.random.default_rng(5).choice([-1.0, 1.0], (n, 2))
     mailed = np.arange(n) % 2 == 0
     margin = bought * (3.0 + mailed * (adds + rows[:, 0]))
     shown = np.where(mailed, "mail", NO_ACTION).tolist()
     found = labelled_decisions(("mail",), rows, shown, np.full((n, 2), 0.5), margin=margin)
-    return fit([found], SHOP, EffectParams(purchases_prior=prior))
+    return fit([found], shop, EffectParams(purchases_prior=prior))
 
 
 def fit(
@@ -253,6 +253,21 @@ def test_margins_of_1e12_do_not_overflow(phone):
     other = fit([some]).predict_each(some.rows[:1], ("",))[0]
     assert one.purchases / 1e12 == pytest.approx(other.purchases, rel=1e-4)
     assert one.purchases_deviation / 1e12 == pytest.approx(other.purchases_deviation, rel=1e-4)
+
+
+def test_the_mean_of_the_prior_is_what_a_contact_is_assumed_to_cost():
+    few = sold(np.arange(600.0) % 7, [NO_ACTION, "mail"] * 300, 600)
+    assumed = replace(SHOP, assumed_cost=2.0)
+    held = EffectParams(purchases_prior=1e12)
+    told = [
+        fit([few], shop, held).predict_each(few.rows[:3], ("",) * 3) for shop in (SHOP, assumed)
+    ]
+    assert [one.purchases[0] for one in told[0]] == pytest.approx([0.0] * 3, abs=1e-3)
+    assert [one.purchases[0] for one in told[1]] == pytest.approx([-2.0] * 3, abs=1e-3)
+    known = fitted(2.0), fitted(2.0, shop=assumed)
+    for model in known:
+        [large] = model.predict_each(np.array([[1.0, 0.0]]), ("",))
+        assert large.purchases == pytest.approx([3.0], abs=0.1)
 
 
 def test_effects_on_purchases_do_not_change_with_what_grows_in_time():

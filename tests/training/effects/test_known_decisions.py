@@ -11,7 +11,9 @@ from training.effects.known_decisions import (
     centred_actions,
     is_ripe,
     known_decisions,
+    other_purchases,
     sampled_decisions,
+    watched_days,
 )
 
 CHANCES = np.array([[0.5, 0.3, 0.2], [0.2, 0.2, 0.6], [0.0, 0.0, 1.0]])
@@ -45,6 +47,18 @@ def test_a_sample_is_joined_and_is_none_where_there_is_none():
 
 def test_a_decision_of_a_day_is_ripe():
     assert is_ripe(told()).tolist() == [False, True, True]
+
+
+def test_the_purchases_of_young_decisions_are_extrapolated_to_the_horizon():
+    some = told()._replace(margin=np.array([3.0, 4.0, 5.0]), credited=np.array([1.0, 0.0, 6.0]))
+    margin, share = other_purchases(some, 4.0)
+    assert margin == pytest.approx([16.0, 16.0, -1.0])  # of an eighth, a quarter, and all
+    assert share == pytest.approx([0.125, 0.25, 1.0])
+
+
+def test_a_customer_is_watched_until_it_leaves():
+    some = told()._replace(left_after_days=np.array([np.nan, 0.0, 7.0]))
+    assert watched_days(some, np.array([0.5, 1.0, 5.0])).tolist() == [0.5, 0.5, 5.0]
 
 
 def test_the_indicator_of_each_action_less_its_chance():

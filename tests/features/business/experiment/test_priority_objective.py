@@ -81,15 +81,21 @@ def test_the_share_of_no_action_is_part_of_the_catalogue(toy_catalog, share, rea
     assert toy_catalog.objective_in_words == "The objective is acceptance."
 
 
-@pytest.mark.parametrize(("objective", "share"), [("added_value", 0.7), ("acceptance", None)])
-def test_the_share_at_first_counts_where_effects_are_paid(toy_catalog, objective, share):
-    careful = toy_catalog.with_parts(objective=objective, no_action_share_at_first=0.7)
+@pytest.mark.parametrize(
+    ("objective", "read"), [("added_value", (0.3, 2.0)), ("acceptance", (0.0, 0.0))]
+)
+def test_what_is_done_and_assumed_at_first_counts_where_effects_are_paid(
+    toy_catalog, objective, read
+):
+    at_first = {"experiment_at_first": 0.3, "contact_cost_at_first": 2.0}
+    careful = toy_catalog.with_parts(objective=objective, **at_first)
     again = Catalog.model_validate_json(careful.model_dump_json())
-    assert again.no_action_at_first == share
-    assert ("until effects are known, with 0.7" in again.objective_in_words) == (share is not None)
-    assert toy_catalog.no_action_at_first is None
-    with pytest.raises(ValueError, match=r"(?s)no_action_share_at_first.*0\.95"):
-        toy_catalog.with_parts(no_action_share_at_first=1.0)
+    assert (again.first_experiment, again.assumed_cost) == read
+    assert ("known, 0.3 is an experiment" in again.objective_in_words) == (read[0] > 0)
+    assert "at_first" not in toy_catalog.model_dump_json()
+    for name, wrong in (("experiment_at_first", 1.1), ("contact_cost_at_first", -1)):
+        with pytest.raises(ValueError, match=rf"(?s){name}.*than or equal to"):
+            toy_catalog.with_parts(**{name: wrong})
 
 
 def test_a_file_may_say_otherwise_than_its_domain(toy_domain, tmp_path):
