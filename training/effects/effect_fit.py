@@ -178,8 +178,7 @@ class _Fit:
             self._parts = surrogate_parts(rest, drawn, rate)
         mine, ripe = vectors[usable], is_ripe(sample)
         self._of_change = [plain_baseline(mine, part.change(moved)) for part in self._parts]
-        margin = other_purchases(sample.take(ripe), self._business.horizon_days)
-        self._of_margin = plain_baseline(vectors[ripe], *margin)
+        self._of_margin = plain_baseline(vectors[ripe], self._purchases_of(sample.take(ripe)))
 
     def learn_basis(self, read: ReadDecisions, sample: LabelledDecisions) -> None:
         """Choose the directions along which effects are told apart, by all decisions.
@@ -225,10 +224,12 @@ class _Fit:
             rest = part.change(moved) - vectors[usable] @ of_change
             yield _Label(usable, centred[usable][:, part.actions], rest, weight[usable])
         ripe = is_ripe(some)
-        margin, share = other_purchases(some.take(ripe), self._business.horizon_days)
         assumed = self._business.assumed_cost * centred[ripe].sum(axis=1)
-        rest = margin + assumed - vectors[ripe] @ self._of_margin  # its prior mean is 0
-        yield _Label(ripe, centred[ripe], rest, share * weight[ripe])
+        rest = self._purchases_of(some.take(ripe)) - vectors[ripe] @ self._of_margin
+        yield _Label(ripe, centred[ripe], rest + assumed, weight[ripe])  # of prior mean 0
+
+    def _purchases_of(self, ripe: LabelledDecisions) -> Floats:
+        return other_purchases(ripe, self._business.horizon_days, self._params.purchases_delay_days)
 
     def _sums(self, actions: Ints, level_prior: float = 1.0) -> EffectSums:
         names = tuple(self._business.actions[action] for action in actions)
@@ -246,8 +247,7 @@ class _Fit:
             covariance[part.actions] += solved.covariance
         purchases = self._purchases.solve(params.purchases_prior, PURCHASES_WEIGHTS)
         purchases.weights[:, 0] -= business.assumed_cost
-        looked = self._leaving[0].counted if self._leaving else 0.0
-        scale = params.exploration_scale**2
+        scale, looked = params.exploration_scale**2, sum(one.counted for one in self._leaving[:1])
         model = EffectModel(
             actions=business.actions,
             encoder=self._encoder,
