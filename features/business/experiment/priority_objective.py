@@ -92,7 +92,7 @@ class ObjectiveKeys(Frozen):
 
     @property
     def assumed_cost(self) -> float:
-        """What showing an action is assumed to take from later purchases until it is learned."""
+        """The amount that a showing is assumed to take from later purchases until it is learned."""
         return self.contact_cost_at_first if self.pays_effects else 0.0
 
     @property
