@@ -115,7 +115,6 @@ class EffectParams(_Frozen):
     leaving_ridge: Positive = 1000.0
     leaving_prior: Positive = 500.0
     purchases_prior: Positive = 40000.0
-    purchases_delay_days: Positive = 5.0
     leaving_by_chance: Positive = 12.0
     purchases_by_chance: Positive = 3.0
     directions: Annotated[int, Field(ge=0, le=100)] = 16

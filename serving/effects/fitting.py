@@ -68,7 +68,6 @@ def fit_from_ledger(
         channels=tuple(domain.channels),
         horizon_days=rules.horizon_days,
         tells_leaving=domain.churn is not None,
-        assumed_cost=catalog.assumed_cost,
     )
 
     ended = ended or threading.Event()

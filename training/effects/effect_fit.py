@@ -58,9 +58,6 @@ class EffectInput:
         Of the model input and of the domain.
     horizon_days : float
         Of the domain's objective.
-    assumed_cost : float, in the domain's currency
-        What showing an action is assumed to take from later purchases: the mean of the prior of
-        each effect on purchases is minus this.
     tells_leaving : bool
         False: the domain does not say who leaves, so there is an effect on purchases alone.
     """
@@ -71,7 +68,6 @@ class EffectInput:
     channels: tuple[str, ...]
     horizon_days: float
     tells_leaving: bool = True
-    assumed_cost: float = 0.0
 
 
 def fit_effects(
@@ -178,7 +174,8 @@ class _Fit:
             self._parts = surrogate_parts(rest, drawn, rate)
         mine, ripe = vectors[usable], is_ripe(sample)
         self._of_change = [plain_baseline(mine, part.change(moved)) for part in self._parts]
-        self._of_margin = plain_baseline(vectors[ripe], self._purchases_of(sample.take(ripe)))
+        margin = other_purchases(sample.take(ripe), self._business.horizon_days)
+        self._of_margin = plain_baseline(vectors[ripe], *margin)
 
     def learn_basis(self, read: ReadDecisions, sample: LabelledDecisions) -> None:
         """Choose the directions along which effects are told apart, by all decisions.
@@ -224,12 +221,9 @@ class _Fit:
             rest = part.change(moved) - vectors[usable] @ of_change
             yield _Label(usable, centred[usable][:, part.actions], rest, weight[usable])
         ripe = is_ripe(some)
-        assumed = self._business.assumed_cost * centred[ripe].sum(axis=1)
-        rest = self._purchases_of(some.take(ripe)) - vectors[ripe] @ self._of_margin
-        yield _Label(ripe, centred[ripe], rest + assumed, weight[ripe])  # of prior mean 0
-
-    def _purchases_of(self, ripe: LabelledDecisions) -> Floats:
-        return other_purchases(ripe, self._business.horizon_days, self._params.purchases_delay_days)
+        margin, share = other_purchases(some.take(ripe), self._business.horizon_days)
+        rest = margin - vectors[ripe] @ self._of_margin
+        yield _Label(ripe, centred[ripe], rest, share * weight[ripe])
 
     def _sums(self, actions: Ints, level_prior: float = 1.0) -> EffectSums:
         names = tuple(self._business.actions[action] for action in actions)
@@ -246,8 +240,8 @@ class _Fit:
             leaving[part.actions] += solved.weights
             covariance[part.actions] += solved.covariance
         purchases = self._purchases.solve(params.purchases_prior, PURCHASES_WEIGHTS)
-        purchases.weights[:, 0] -= business.assumed_cost
-        scale, looked = params.exploration_scale**2, sum(one.counted for one in self._leaving[:1])
+        looked = self._leaving[0].counted if self._leaving else 0.0
+        scale = params.exploration_scale**2
         model = EffectModel(
             actions=business.actions,
             encoder=self._encoder,

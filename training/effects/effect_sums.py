@@ -159,21 +159,24 @@ def centred_indicators(shown: Ints, chances: Floats) -> Floats:
     return centred[:, :-1]
 
 
-def plain_baseline(vectors: Floats, label: Floats) -> Floats:
+def plain_baseline(vectors: Floats, label: Floats, weight: Floats | None = None) -> Floats:
     """Fit labels without regard to the action, to take noise away from the regressions.
 
     Parameters
     ----------
     vectors : shape (n, width)
     label : shape (n,) or (n, n_labels)
+    weight : shape (n,)
+        None: each decision counts once.
 
     Returns
     -------
     shape (width,) or (width, n_labels)
     """
     width = vectors.shape[1]
-    second = vectors.T @ vectors + BASELINE_RIDGE * width * np.eye(width)
-    return np.asarray(np.linalg.solve(second, vectors.T @ label), dtype=np.float64)
+    weighted = (vectors if weight is None else vectors * weight[:, None]).T
+    second = weighted @ vectors + BASELINE_RIDGE * width * np.eye(width)
+    return np.asarray(np.linalg.solve(second, weighted @ label), dtype=np.float64)
 
 
 class EffectSums:

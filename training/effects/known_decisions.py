@@ -47,18 +47,21 @@ def is_ripe(some: LabelledDecisions) -> Bools:
     return found
 
 
-def other_purchases(ripe: LabelledDecisions, horizon_days: float, delay_days: float) -> Floats:
-    """Extrapolate the purchases beyond the credited acceptances to the whole horizon, shape (n,).
+def other_purchases(ripe: LabelledDecisions, horizon_days: float) -> tuple[Floats, Floats]:
+    """Extrapolate the purchases beyond the credited acceptances to the whole horizon.
 
-    If young decisions counted with what has followed so far, effects would seem to change with
-    every feature that grows in time. Of an effect the share ``1 - exp(-age / delay)`` has shown,
-    but for a factor that makes it 1 at the horizon. What is extrapolated most has had the fewest
-    days for other purchases, so all decisions are about as noisy.
+    What follows a decision comes little by little. If young decisions counted with what has shown
+    of it, effects would seem to change with every feature that grows in time.
+
+    Returns
+    -------
+    margin : shape (n,)
+    shown_share : shape (n,)
+        The share of the horizon that has passed: the weight of the decision, as what is
+        extrapolated from a few days is noise.
     """
-    age = np.minimum(ripe.age_days, horizon_days)
-    shown = np.expm1(-age / delay_days) / np.expm1(-horizon_days / delay_days)
-    found: Floats = ripe.other_margin / shown
-    return found
+    share = np.minimum(ripe.age_days / horizon_days, 1.0)
+    return ripe.other_margin / share, share
 
 
 def watched_days(some: LabelledDecisions, followed: Floats) -> Floats:

@@ -40,7 +40,7 @@ class ObjectiveKeys(Frozen):
         ``added_value`` reads it.
     contact_cost_at_first
         What showing any action is assumed to take from later purchases, in the domain's currency,
-        until enough decisions tell it: who buys today would often have bought next week, and who is
+        as long as no effect is known: who buys today would often have bought next week, and who is
         contacted too often buys less. Default: 0. Only ``added_value`` reads it.
     exploration_scale
         Factor on the standard deviations of priorities. Of many actions of which none is worth its
@@ -92,7 +92,7 @@ class ObjectiveKeys(Frozen):
 
     @property
     def assumed_cost(self) -> float:
-        """The amount that a showing is assumed to take from later purchases until it is learned."""
+        """The amount that a showing is assumed to take from later purchases while none is known."""
         return self.contact_cost_at_first if self.pays_effects else 0.0
 
     @property

@@ -27,14 +27,14 @@ WEAK = EffectParams(
 )
 
 
-def fitted(adds: float, n: int = 2000, bought: bool = True, prior: float = 1.0, shop=SHOP):
+def fitted(adds: float, n: int = 2000, bought: bool = True, prior: float = 1.0):
     """A fit where a mail adds ``adds`` + size to the purchases, and everybody has 3 without it."""
     rows = np.random.default_rng(5).choice([-1.0, 1.0], (n, 2))
     mailed = np.arange(n) % 2 == 0
     margin = bought * (3.0 + mailed * (adds + rows[:, 0]))
     shown = np.where(mailed, "mail", NO_ACTION).tolist()
     found = labelled_decisions(("mail",), rows, shown, np.full((n, 2), 0.5), margin=margin)
-    return fit([found], shop, EffectParams(purchases_prior=prior))
+    return fit([found], SHOP, EffectParams(purchases_prior=prior))
 
 
 def fit(
@@ -145,9 +145,9 @@ def test_a_purchase_that_would_have_come_anyway_takes_the_acceptance_back():
     assert other.purchases == pytest.approx([0.0], abs=0.1)
 
 
-def test_a_young_decision_is_extrapolated():
-    # A mail has sold 2 to those of 14 days and more, 6 to those of 3.5 days, of whose purchases
-    # (1 - exp(-0.7)) / (1 - exp(-2.8)) = 0.536 have shown; hours are too early.
+def test_a_young_decision_is_extrapolated_and_counts_for_the_part_that_has_passed():
+    # A mail has sold 2 to those of 14 days and more, 6 to those of a quarter, who will buy for 24;
+    # hours are too early.
     kind = np.arange(4000) // 2 % 4
     mailed = np.arange(4000) % 2 == 0
     margin = 3 + mailed * np.array([2.0, 2.0, 6.0, 1000.0])[kind]
@@ -155,8 +155,8 @@ def test_a_young_decision_is_extrapolated():
     age = np.array([14.0, 300.0, 3.5, 0.9])[kind]
     found = sold(margin, np.where(mailed, "mail", NO_ACTION), 4000, rows=rows, age_days=age)
     model = fit([found], SHOP)
-    assert model.purchases[0] == pytest.approx([(2 + 2 + 6 / 0.536) / 3], abs=0.02)
-    assert model.note["decisions"] == 3000
+    assert model.purchases[0] == pytest.approx([(2 + 2 + 24 / 4) / (1 + 1 + 1 / 4)], abs=0.02)
+    assert model.note["decisions"] == pytest.approx(1000 * (1 + 1 + 1 / 4))
 
 
 def test_no_effect_is_found_where_nothing_was_drawn(phone):
@@ -255,33 +255,17 @@ def test_margins_of_1e12_do_not_overflow(phone):
     assert one.purchases_deviation / 1e12 == pytest.approx(other.purchases_deviation, rel=1e-4)
 
 
-def test_the_mean_of_the_prior_is_what_a_contact_is_assumed_to_cost():
-    few = sold(np.arange(600.0) % 7, [NO_ACTION, "mail"] * 300, 600)
-    assumed = replace(SHOP, assumed_cost=2.0)
-    held = EffectParams(purchases_prior=1e12)
-    told = [
-        fit([few], shop, held).predict_each(few.rows[:3], ("",) * 3) for shop in (SHOP, assumed)
-    ]
-    assert [one.purchases[0] for one in told[0]] == pytest.approx([0.0] * 3, abs=1e-3)
-    assert [one.purchases[0] for one in told[1]] == pytest.approx([-2.0] * 3, abs=1e-3)
-    known = fitted(2.0), fitted(2.0, shop=assumed)
-    for model in known:
-        [large] = model.predict_each(np.array([[1.0, 0.0]]), ("",))
-        assert large.purchases == pytest.approx([3.0], abs=0.1)
-
-
 def test_effects_on_purchases_do_not_change_with_what_grows_in_time():
-    # A mail takes 14 from the purchases of the 14 days after it, little by little. Half of the
-    # decisions are younger, and `size` is the day on which each was made.
+    # A mail takes 14 from the purchases of the 14 days after it, and 1 a day until then. Half of
+    # the decisions are younger, and `size` is the day on which each was made.
     n, rng = 20_000, np.random.default_rng(3)
     day = rng.uniform(0, 27, n)
     mailed = rng.uniform(size=n) < 0.5
     age = 28 - day
     rows = np.column_stack([day, rng.normal(size=n)])
-    shown = np.expm1(-np.minimum(age, 14.0) / 5) / np.expm1(-14 / 5)
-    margin = (42.0 - 14.0 * mailed) * shown + rng.normal(size=n)
-    actions = np.where(mailed, "mail", NO_ACTION).tolist()
-    some = sold(margin, actions, n, rows=rows, age_days=age)
+    margin = (3.0 - mailed) * np.minimum(age, 14.0) + rng.normal(size=n)
+    shown = np.where(mailed, "mail", NO_ACTION).tolist()
+    some = sold(margin, shown, n, rows=rows, age_days=age)
     first, last = fit([some], SHOP).predict_each(np.array([[1.0, 0.0], [27.0, 0.0]]), ("", ""))
     assert first.purchases == pytest.approx([-14.0], abs=0.5)
     assert last.purchases == pytest.approx([-14.0], abs=0.5)

@@ -51,8 +51,9 @@ def test_a_decision_of_a_day_is_ripe():
 
 def test_the_purchases_of_young_decisions_are_extrapolated_to_the_horizon():
     some = told()._replace(margin=np.array([3.0, 4.0, 5.0]), credited=np.array([1.0, 0.0, 6.0]))
-    found = other_purchases(some, 4.0, 1 / np.log(2))  # half of what is left shows each day
-    assert found == pytest.approx([2 * 0.9375 / (1 - 0.5**0.5), 4 * 0.9375 / 0.5, -1.0])
+    margin, share = other_purchases(some, 4.0)
+    assert margin == pytest.approx([16.0, 16.0, -1.0])  # of an eighth, a quarter, and all
+    assert share == pytest.approx([0.125, 0.25, 1.0])
 
 
 def test_a_customer_is_watched_until_it_leaves():
