@@ -32,6 +32,7 @@ from features.business.catalog_rules import (
     WindowDays,
 )
 from features.business.domain import Domain, score_of
+from features.business.experiment.prior import Prior
 from features.business.experiment.priority_objective import ObjectiveKeys
 from features.business.journey_rules.step_checks import check_address
 from features.business.yaml_file import Frozen, Name
@@ -66,13 +67,6 @@ class ExpectedOutcome(Frozen):
 
     reward: SignedMoney | Literal["told"]
     attribution_days: WindowDays | None = None  # default: that of the action
-
-
-class Prior(Frozen):
-    """The expected acceptance before there are outcomes; it counts as ``weight`` observations."""
-
-    acceptance: Annotated[float, Field(gt=0, lt=1)]
-    weight: Annotated[float, Field(gt=0, le=1e6)] = 30.0
 
 
 class Action(Frozen):

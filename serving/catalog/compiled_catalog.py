@@ -63,6 +63,8 @@ class CompiledCatalog:
     rules : list of (action, level, condition)
         Positions: each action with a condition that it needs, in the order of evaluation.
     weights : list of (condition, mask shape (n_actions,), weight)
+    priors : list of (action, list of (condition, acceptance, weight))
+        The conditional priors of each action that has some, in the order of the file.
     customers_leave : bool
         Whether the domain has an event by which customers leave.
     remaining : RemainingValue or None
@@ -141,6 +143,21 @@ class CompiledCatalog:
                 for index, text in enumerate(getattr(action, kind)):
                     condition = add(text, "actions", name, kind, index)
                     self.rules.append((number, level, condition))
+        self.priors = [
+            (
+                number,
+                [
+                    (
+                        add(one.when, "actions", name, "prior", "where", index, "when"),
+                        one.acceptance,
+                        one.weight,
+                    )
+                    for index, one in enumerate(action.prior.where)
+                ],
+            )
+            for number, (name, action) in enumerate(catalog.actions.items())
+            if action.prior.where
+        ]
         self.weights = [
             (
                 add(weight.when, "arbitration", "context_weights", index, "when"),

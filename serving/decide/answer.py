@@ -166,7 +166,8 @@ def reasoning(
     Parameters
     ----------
     believed
-        Of a decision that is made again: the contributions to acceptance add up to it.
+        Of a decision that is made again, or to which conditional priors were mixed: the
+        contributions to acceptance add up to it.
     told
         The contributions to acceptance that were told then; no model is asked for them.
     """

@@ -124,7 +124,7 @@ def mixed_beliefs(row: Any, then: Catalog, now: Catalog, models: Models) -> Mixe
         asked[here] = False
     accepted = Prediction(acceptance, deviation, predicted.expert_predictions)
     effects = _mixed_effects(beliefs, now, kept, models.predict_effects(features, row.channel))
-    return MixedBeliefs(ActionPredictions(accepted, effects), asked)
+    return MixedBeliefs(ActionPredictions(accepted, effects, asked), asked)
 
 
 def believed_effects(

@@ -31,6 +31,7 @@ from serving.policies.arbitration import (
     priorities,
     priorities_at,
     priority_deviations,
+    with_conditional_priors,
 )
 from serving.policies.arms import (
     DRAWN_EVENLY,
@@ -39,7 +40,7 @@ from serving.policies.arms import (
     with_least_no_action,
 )
 from serving.policies.policy_result import Removals
-from training.arrays import Floats
+from training.arrays import Bools, Floats
 from training.bandit.exploration import draw
 
 NOTHING = np.zeros(1)  # the priority of `no_action`, and its standard deviation
@@ -79,7 +80,9 @@ def score(
     eligibility = setup.engagement_policy.evaluate(
         request, decision_context, holds, inputs.decided_at, inputs.arm, inputs.stops
     )
-    prediction, effects = believed or predicted or predict(setup, row, request.channel)
+    prediction, effects, _ = _with_priors(
+        setup, holds, believed, believed or predicted or predict(setup, row, request.channel)
+    )
     weights, remaining = context_weights(compiled, holds), inputs.remaining_value
     added = None
     if remaining is not None:
@@ -89,7 +92,7 @@ def score(
         priority = np.where(np.isnan(prediction.acceptance), -np.inf, priority)
     predictions = Predictions(churn=churn, intent=intent, stage=decision_context.texts["stage"])
     asked = (setup, inputs, eligibility, priority, predictions)
-    then = None if believed is None else prediction
+    then = None if believed is None and not compiled.priors else prediction
     return ScoredActions(
         predictions=predictions,
         decision_context=decision_context,
@@ -133,6 +136,20 @@ def predict(setup: DecisionSetup, row: Floats, channel: str) -> ActionPrediction
     counts = setup.compiled.remaining is not None
     effects = setup.models.predict_effects(row, channel) if counts else None
     return ActionPredictions(setup.models.predict(row, channel), effects)
+
+
+def _with_priors(
+    setup: DecisionSetup,
+    holds: Bools,
+    believed: ActionPredictions | None,
+    found: ActionPredictions,
+) -> ActionPredictions:
+    """Mix the conditional priors with what the models of today have told."""
+    if not setup.compiled.priors or (believed is not None and believed.asked is None):
+        return found
+    counted = setup.models.counted
+    mixed = with_conditional_priors(setup.compiled, holds, found.accepted, counted, found.asked)
+    return found._replace(accepted=mixed)
 
 
 def select(
@@ -227,9 +244,7 @@ def _fill_slots(
         left[:no_action][out] = np.nan
         if draws and np.isnan(left[:no_action]).all():
             break
-        chances = _chances(setup, inputs, left, deviation)
-        if not draws:
-            chances = _measurable(setup, inputs, scored, left, chances)
+        chances = _chances(setup, inputs, scored, left, deviation, first=not draws)
         probabilities_of_slot.append(chances)
         slot = f"#{len(draws) + 1}" if draws else ""
         index = draw(chances, f"{inputs.seed}{slot}")
@@ -249,26 +264,21 @@ def _fill_slots(
 
 
 def _chances(
-    setup: DecisionSetup, inputs: DecisionInputs, left: Floats, deviation: Floats
-) -> Floats:
-    """The probability of each action by its priority, shape (n_actions + 1,)."""
-    if inputs.arm in DRAWN_EVENLY:
-        return uniform_probabilities(left)
-    return setup.models.probabilities(left, deviation)
-
-
-def _measurable(
     setup: DecisionSetup,
     inputs: DecisionInputs,
     scored: ScoredActions,
     left: Floats,
-    chances: Floats,
+    deviation: Floats,
+    *,
+    first: bool,
 ) -> Floats:
-    """Give each action, and `no_action`, the probability by which its effect is measured."""
+    """The probability of each action, shape (n_actions + 1,); `no_action` has its least share."""
     if inputs.arm in DRAWN_EVENLY:
+        return uniform_probabilities(left)
+    chances, catalog = setup.models.probabilities(left, deviation), setup.compiled.catalog
+    if not first:
         return chances
-    catalog = setup.compiled.catalog
-    if catalog.first_experiment and scored.effects is None:
+    if scored.effects is None:
         chances = with_experiment(chances, left, catalog.first_experiment)
     return with_least_no_action(chances, catalog.least_no_action)
 

@@ -23,7 +23,7 @@ from serving.policies.budgets import PacingResult
 from serving.policies.contact_policy import ContactPolicyResult
 from serving.policies.eligibility import EligibilityResult
 from serving.policies.stopped_actions import Stops
-from training.arrays import Floats, Indices
+from training.arrays import Bools, Floats, Indices
 from training.bandit.stacking import Prediction
 from training.effects.effect_prediction import EffectPrediction
 
@@ -100,10 +100,14 @@ class ActionPredictions(NamedTuple):
         The acceptance.
     effects : EffectPrediction or None
         What showing each adds; None: the objective is acceptance, or there is no effect model.
+    asked : shape (n_actions,)
+        Of a logged decision that is made by another catalogue: whether the models of today were
+        asked, or it was believed then. None: the first for what is predicted, else the second.
     """
 
     accepted: Prediction
     effects: EffectPrediction | None = None
+    asked: Bools | None = None
 
 
 class Reasoning(NamedTuple):

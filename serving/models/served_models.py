@@ -83,6 +83,11 @@ class ServedModels:
         probabilities = self.intent_model.probabilities_of_row(row)
         return dict(zip(self.intent_model.classes, probabilities, strict=True))
 
+    @property
+    def counted(self) -> Floats:
+        """The outcomes from which the acceptance of each action was learned, shape (n_actions,)."""
+        return self.bandit.model.counted
+
     def predict(self, row: Floats, channel: str) -> Prediction:
         """Predicted acceptance of each action of the catalogue, with its standard deviation."""
         return self.bandit.model.predict(row.take(self.columns)[None], (channel,)).of_customer(0)

@@ -61,6 +61,8 @@ def with_experiment(chances: Floats, priority: Floats, share: float) -> Floats:
     share : float
         Of the experiment.
     """
+    if not share:
+        return chances
     allowed = ~np.isnan(priority)
     allowed[-1] = False
     count = int(allowed.sum())

@@ -55,6 +55,11 @@ class FakeModels:
     catalog: str | None = None
     seen: tuple[float, ...] = ()
     effects: EffectPrediction | None = None
+    outcomes: float = 100.0
+
+    @property
+    def counted(self) -> np.ndarray:
+        return np.full(len(self.expected), self.outcomes)
 
     def churn(self, row: np.ndarray) -> float | None:
         return self.foreseen

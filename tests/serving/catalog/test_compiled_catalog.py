@@ -134,6 +134,17 @@ def test_a_context_weight_and_a_formula_are_checked_too(load):
     assert sentence.startswith("arbitration.formula is 'acceptance * worth'.")
 
 
+def test_the_conditions_of_priors_are_checked_too(load):
+    where = [{"when": "stage == 'use'", "acceptance": 0.2}, {"when": "odd", "acceptance": 0.3}]
+    prior = {"acceptance": 0.1, "where": where}
+    sentence, _ = refused(load, actions__discount__prior=prior)
+    assert sentence.startswith("actions.discount.prior.where.1.when is 'odd'.")
+    compiled = load(actions__discount__prior=prior | {"where": where[:1]})
+    stage = compiled.texts.index("stage == 'use'")
+    assert compiled.priors == [(compiled.index["discount"], [(stage, 0.2, 300.0)])]
+    assert load().priors == []
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [

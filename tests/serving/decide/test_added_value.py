@@ -213,7 +213,7 @@ def test_another_catalogue_takes_what_was_believed_and_asks_for_the_rest(
     other, [row] = changed(catalog, actions=actions), rows(ledger)
     later = EffectPrediction(*np.full((4, 4), 7.0))
     models = FakeModels(dict.fromkeys(actions, 0.4), effects=later)
-    predicted, effects = mixed_beliefs(row, catalog, other, models).predictions
+    predicted, effects, _ = mixed_beliefs(row, catalog, other, models).predictions
     assert predicted.acceptance.tolist() == [0.3, 0.2, 0.4, 0.4]
     assert effects.purchases.tolist() == [0.5, -0.25, 7.0, 7.0]
     assert effects.leaving_deviation.tolist() == [0.001, 0.002, 7.0, 7.0]

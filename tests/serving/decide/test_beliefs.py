@@ -8,10 +8,19 @@ import numpy as np
 import pytest
 
 from features.business.decided_actions import Beliefs, logged_chances, shown_beliefs
-from serving.audit.repeated_decision import inputs_from_record
+from serving.audit.repeated_decision import inputs_from_record, repeat_decision
 from serving.decide.beliefs import read_beliefs
 from serving.decide.choice import score
-from tests.serving.fakes import EXPECTED, decide, rows, swap
+from tests.serving.fakes import (
+    EXPECTED,
+    PLUS,
+    FakeModels,
+    changed,
+    decide,
+    engine_of,
+    rows,
+    swap,
+)
 
 
 def test_a_candidate_is_read_as_it_was_believed_and_others_are_nan(engine, ledger, now):
@@ -20,7 +29,7 @@ def test_a_candidate_is_read_as_it_was_believed_and_others_are_nan(engine, ledge
     decision = decide(engine, now, exclude=["talk_plus"], slots=2)
     [row] = rows(ledger)
     record, compiled = json.loads(row.record), engine.setup.compiled
-    found, effects = read_beliefs(row.believed, record, compiled)
+    found, effects, _ = read_beliefs(row.believed, record, compiled)
     assert effects is None
     expected = [believed[name] if name != "talk_plus" else np.nan for name in compiled.actions]
     np.testing.assert_array_equal(found.acceptance, expected)
@@ -64,6 +73,47 @@ def test_an_action_whose_first_chance_is_0_is_kept_for_the_second_slot(engine, l
         "discount": pytest.approx(0.5),
         "talk_plus": -np.inf,
     }
+
+
+def prior_where(catalog, when, acceptance):
+    """The catalogue with a conditional prior of the discount, of the weight 300."""
+    actions = catalog.model_dump(by_alias=True)["actions"]
+    where = [{"when": when, "acceptance": acceptance}]
+    actions["discount"]["prior"] = {"acceptance": 0.2, "weight": 10, "where": where}
+    return changed(catalog, actions=actions)
+
+
+def test_a_conditional_prior_is_mixed_once_and_the_decision_is_repeated_by_it(
+    toy_catalog, toy_domain, ledger, now
+):
+    catalog = prior_where(toy_catalog, "age_years > 40", 0.6)
+    models = FakeModels(EXPECTED, outcomes=100.0)
+    engine = engine_of(catalog, toy_domain, ledger, {"c1": PLUS}, models)
+    decision = decide(engine, now, explain=True, decision_id="one")
+    told = {one.action_id: one.acceptance for one in decision.explanation.candidates}
+    assert told["discount"] == pytest.approx((300 * 0.6 + 100 * 0.2) / 400)
+    assert told["call_back"] == 0.3
+    [row] = rows(ledger)
+    later = engine_of(catalog, toy_domain, ledger, {}, FakeModels(EXPECTED, outcomes=9.0))
+    record, answer = json.loads(row.record), json.loads(row.answer)
+    again = repeat_decision(later.setup, row, record, answer, explain=False)
+    assert again.decision.model_dump_json() == row.answer
+    # By a catalogue with another prior the models of today are asked, and it is mixed with that.
+    other = prior_where(toy_catalog, "age_years > 40", 0.4)
+    now_by = engine_of(other, toy_domain, ledger, {}, FakeModels(EXPECTED, outcomes=300.0))
+    found = repeat_decision(now_by.setup, row, record, answer, explain=True, then=catalog)
+    told = {one.action_id: one.acceptance for one in found.decision.explanation.candidates}
+    assert (told["discount"], told["call_back"]) == (pytest.approx(0.3), 0.3)
+
+
+def test_where_no_condition_holds_the_learned_acceptance_stays(
+    toy_catalog, toy_domain, ledger, now
+):
+    catalog = prior_where(toy_catalog, "age_years < 40", 0.6)
+    engine = engine_of(catalog, toy_domain, ledger, {"c1": PLUS}, FakeModels(EXPECTED))
+    decision = decide(engine, now, explain=True)
+    told = {one.action_id: one.acceptance for one in decision.explanation.candidates}
+    assert told["discount"] == 0.2
 
 
 def test_a_decision_of_an_earlier_release_is_read_from_its_record(ledger, engine, now):

@@ -15,6 +15,7 @@ from serving.policies.arbitration import (
     priorities,
     priorities_at,
     priority_deviations,
+    with_conditional_priors,
 )
 from tests.serving.fakes import changed, decide, engine_of
 from tests.serving.policies.conftest import ACTION
@@ -152,6 +153,39 @@ def test_the_deviation_is_multiplied_by_the_catalogues_exploration_scale(toy_dom
     accepted = Prediction(np.array([0.4]), np.array([0.09]), np.array([[0.4]]))
     found = priority_deviations(compiled, accepted, one, nobody(compiled))
     assert found == pytest.approx([10 * 0.09 / 4])
+
+
+WHERE = [
+    {"when": "known", "acceptance": 0.18, "weight": 300},
+    {"when": "not known", "acceptance": 0.5, "weight": 1},
+    {"when": "known", "acceptance": 0.9, "weight": 1},
+]
+
+
+@pytest.mark.parametrize(
+    ("holds", "counted", "expected"),
+    [
+        ([True, False], 0.0, 0.18),
+        ([True, False], 100.0, 0.145),  # (300 x 0.18 + 100 x 0.04) / 400
+        ([False, True], 99.0, 0.0446),  # (0.5 + 99 x 0.04) / 100
+        ([False, False], 0.0, 0.04),
+    ],
+)
+def test_the_first_prior_whose_condition_holds_is_mixed_by_its_weight(
+    book, holds, counted, expected
+):
+    compiled = book(prior={"acceptance": 0.05, "where": WHERE})
+    assert compiled.texts == ("known", "not known")
+    learned = Prediction(np.array([0.04]), np.array([0.02]), np.array([[0.04]]))
+    asked = compiled, np.array(holds), learned, np.array([counted])
+    found = with_conditional_priors(*asked)
+    assert found.acceptance == pytest.approx([expected])
+    assert found.expert_predictions is learned.expert_predictions
+    if counted == 100:  # (0.02 / 4)^2 + (3 / 4)^2 x 0.18 x 0.82 / 300
+        assert found.deviation**2 == pytest.approx([0.000025 + 0.00027675])
+    # What was believed when a decision was made holds its prior already.
+    assert with_conditional_priors(*asked, np.array([False])).acceptance == 0.04
+    assert learned.acceptance == 0.04
 
 
 def test_a_formula_may_name_the_added_value(book):

@@ -75,6 +75,7 @@ CATALOG = {
         }.items()
     },
 }
+CATALOG["actions"]["tip"]["prior"]["where"] = [{"when": "context_name == 'Fan'", "acceptance": 0.9}]
 CATALOG["actions"]["hurry"]["eligibility"] = ["promise_solved_hours_left < 24"]
 CATALOG["actions"]["call_back"]["treatments"]["web"] = {
     "html": True,
@@ -361,6 +362,17 @@ def test_what_is_filled_into_html_is_escaped_and_what_is_too_long_is_unknown(sto
     assert title("O'Neill <script>") == "<b>Dear O&#39;Neill &lt;script&gt;</b>"
     assert title("x" * 9_000) == f"<b>Dear {'x' * 9_000}</b>"
     assert title("x" * 9_995) == title("x" * 12_000) == "<b>Dear customer</b>"
+
+
+def test_a_conditional_prior_counts_from_the_first_decision_on(store):
+    def accepted(name: str) -> float:
+        asked = {"customer_id": "kay", "channel": "app", "explain": True, "activate": False}
+        found = decide(store, **asked, context={"name": name})["explanation"]["candidates"]
+        [acceptance] = [one["acceptance"] for one in found if one["action_id"] == "tip"]
+        return float(acceptance)
+
+    # Few have seen the tip by now, and 300 of 0.9 are more.
+    assert accepted("Fan") > 0.8 > 0.6 > accepted("Foe")
 
 
 def catalogue_problems(server: Server) -> list[str]:

@@ -1,0 +1,38 @@
+"""The acceptance that a business expects of an action before there are outcomes."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+from features.business.catalog_rules import Condition
+from features.business.yaml_file import Frozen
+
+Weight = Annotated[float, Field(gt=0, le=1e6)]
+Acceptance = Annotated[float, Field(gt=0, lt=1)]
+
+
+class ConditionalPrior(Frozen):
+    """The expected acceptance where a condition holds; it counts as ``weight`` observations."""
+
+    when: Condition
+    acceptance: Acceptance
+    weight: Weight = 300.0
+
+
+class Prior(Frozen):
+    """The expected acceptance before there are outcomes; it counts as ``weight`` observations.
+
+    Of the priors of ``where``, the first one whose condition holds is mixed with what is learned,
+    by its weight and the number of the action's outcomes. So what the business knows from the
+    start, such as who looks at what, decides in the first days, and is forgotten later.
+    """
+
+    acceptance: Acceptance
+    weight: Weight = 30.0
+    # Left out of the JSON if it is empty, so that fingerprints of older catalogues stay.
+    where: Annotated[
+        tuple[ConditionalPrior, ...],
+        Field(max_length=100, exclude_if=lambda where: not where),
+    ] = ()
