@@ -11,6 +11,7 @@ from training.arrays import Bools, Floats
 from training.effects.effect_sums import centred_indicators
 
 LEAST_AGE_DAYS = 1.0  # before, hardly a purchase can have followed
+DELAY_DAYS = 5.0  # by then, 63 % of an effect on purchases has shown
 ROUNDING = 1e-9  # chances that miss 1 by less add up to 1
 
 # Reads decisions: all of them, or every n-th one. Called several times.
@@ -50,18 +51,19 @@ def is_ripe(some: LabelledDecisions) -> Bools:
 def other_purchases(ripe: LabelledDecisions, horizon_days: float) -> tuple[Floats, Floats]:
     """Extrapolate the purchases beyond the credited acceptances to the whole horizon.
 
-    What follows a decision comes little by little. If young decisions counted with what has shown
-    of it, effects would seem to change with every feature that grows in time.
+    If young decisions counted with what has followed so far, effects would seem to change with
+    every feature that grows in time. Of an effect the share ``1 - exp(-age / DELAY_DAYS)`` has
+    shown, but for a factor that makes it 1 at the horizon.
 
     Returns
     -------
     margin : shape (n,)
-    shown_share : shape (n,)
-        The share of the horizon that has passed: the weight of the decision, as what is
-        extrapolated from a few days is noise.
+    weight : shape (n,)
+        The share of the horizon that has passed: what is extrapolated from few days is noise.
     """
-    share = np.minimum(ripe.age_days / horizon_days, 1.0)
-    return ripe.other_margin / share, share
+    age = np.minimum(ripe.age_days, horizon_days)
+    shown = np.expm1(-age / DELAY_DAYS) / np.expm1(-horizon_days / DELAY_DAYS)
+    return ripe.other_margin / shown, age / horizon_days
 
 
 def watched_days(some: LabelledDecisions, followed: Floats) -> Floats:
