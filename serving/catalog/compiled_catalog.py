@@ -6,7 +6,7 @@ and key, and never reaches a customer.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -90,6 +90,7 @@ class CompiledCatalog:
         self.index = {name: number for number, name in enumerate(self.actions)}
         self.context_reader = ContextReader(domain, catalog, model_input)
         self._compile(catalog, mistakes, strict)
+        self._compile_formula(catalog, mistakes, strict)
         self._treatments = self._compile_treatments(catalog, mistakes)
         mistakes.refuse()
         self.offered = {
@@ -144,17 +145,7 @@ class CompiledCatalog:
                     condition = add(text, "actions", name, kind, index)
                     self.rules.append((number, level, condition))
         self.priors = [
-            (
-                number,
-                [
-                    (
-                        add(one.when, "actions", name, "prior", "where", index, "when"),
-                        one.acceptance,
-                        one.weight,
-                    )
-                    for index, one in enumerate(action.prior.where)
-                ],
-            )
+            (number, _conditional(name, action, add))
             for number, (name, action) in enumerate(catalog.actions.items())
             if action.prior.where
         ]
@@ -182,7 +173,9 @@ class CompiledCatalog:
             _refuse_exclusive(catalog, terms, names, mistakes)
         if len(terms) == len(self.texts):
             self.conditions = Conditions(names, self.texts, terms)
-        formula = catalog.arbitration.formula
+
+    def _compile_formula(self, catalog: Catalog, mistakes: Mistakes, strict: bool) -> None:
+        names, formula = self.context_reader.names, catalog.arbitration.formula
         self.formula: Formula | None = None
         if formula is not None:
             with _collected(mistakes, [("arbitration", "formula")]):
@@ -208,6 +201,17 @@ class CompiledCatalog:
                     mistakes.add(above, f"at most {MAX_WORDINGS:,} texts with names in a catalogue")
                     return compiled
         return compiled
+
+
+def _conditional(
+    name: str, action: Action, add: Callable[..., int]
+) -> list[tuple[int, float, float]]:
+    """The conditional priors of an action: condition, acceptance and weight of each."""
+    where = ("actions", name, "prior", "where")
+    return [
+        (add(one.when, *where, index, "when"), one.acceptance, one.weight)
+        for index, one in enumerate(action.prior.where)
+    ]
 
 
 def _refuse_exclusive(
