@@ -11,7 +11,6 @@ from training.arrays import Bools, Floats
 from training.effects.effect_sums import centred_indicators
 
 LEAST_AGE_DAYS = 1.0  # before, hardly a purchase can have followed
-DELAY_DAYS = 5.0  # by then, 63 % of an effect on purchases has shown
 ROUNDING = 1e-9  # chances that miss 1 by less add up to 1
 
 # Reads decisions: all of them, or every n-th one. Called several times.
@@ -52,8 +51,9 @@ def other_purchases(ripe: LabelledDecisions, horizon_days: float) -> tuple[Float
     """Extrapolate the purchases beyond the credited acceptances to the whole horizon.
 
     If young decisions counted with what has followed so far, effects would seem to change with
-    every feature that grows in time. Of an effect the share ``1 - exp(-age / DELAY_DAYS)`` has
-    shown, but for a factor that makes it 1 at the horizon.
+    every feature that grows in time. What follows is taken to come evenly. In truth most of it
+    comes within days, so that young decisions overstate an effect; to take it as it comes has
+    earned less, as effects are then believed before they are known.
 
     Returns
     -------
@@ -61,9 +61,8 @@ def other_purchases(ripe: LabelledDecisions, horizon_days: float) -> tuple[Float
     weight : shape (n,)
         The share of the horizon that has passed: what is extrapolated from few days is noise.
     """
-    age = np.minimum(ripe.age_days, horizon_days)
-    shown = np.expm1(-age / DELAY_DAYS) / np.expm1(-horizon_days / DELAY_DAYS)
-    return ripe.other_margin / shown, age / horizon_days
+    share = np.minimum(ripe.age_days / horizon_days, 1.0)
+    return ripe.other_margin / share, share
 
 
 def watched_days(some: LabelledDecisions, followed: Floats) -> Floats:

@@ -146,8 +146,8 @@ def test_a_purchase_that_would_have_come_anyway_takes_the_acceptance_back():
 
 
 def test_a_young_decision_is_extrapolated_and_counts_for_the_part_that_has_passed():
-    # A mail has sold 2 to those of 14 days and more, 6 to those of a quarter, of whose purchases
-    # (1 - exp(-0.7)) / (1 - exp(-2.8)) = 0.536 have shown; hours are too early.
+    # A mail has sold 2 to those of 14 days and more, 6 to those of a quarter, who will buy for 24;
+    # hours are too early.
     kind = np.arange(4000) // 2 % 4
     mailed = np.arange(4000) % 2 == 0
     margin = 3 + mailed * np.array([2.0, 2.0, 6.0, 1000.0])[kind]
@@ -155,7 +155,7 @@ def test_a_young_decision_is_extrapolated_and_counts_for_the_part_that_has_passe
     age = np.array([14.0, 300.0, 3.5, 0.9])[kind]
     found = sold(margin, np.where(mailed, "mail", NO_ACTION), 4000, rows=rows, age_days=age)
     model = fit([found], SHOP)
-    assert model.purchases[0] == pytest.approx([(2 + 2 + 6 / 0.536 / 4) / (1 + 1 + 1 / 4)], abs=0.02)
+    assert model.purchases[0] == pytest.approx([(2 + 2 + 24 / 4) / (1 + 1 + 1 / 4)], abs=0.02)
     assert model.note["decisions"] == pytest.approx(1000 * (1 + 1 + 1 / 4))
 
 
@@ -256,15 +256,14 @@ def test_margins_of_1e12_do_not_overflow(phone):
 
 
 def test_effects_on_purchases_do_not_change_with_what_grows_in_time():
-    # A mail takes 14 from the purchases of the 14 days after it, little by little. Half of the
+    # A mail takes 14 from the purchases of the 14 days after it, 1 a day until then. Half of the
     # decisions are younger, and `size` is the day on which each was made.
     n, rng = 20_000, np.random.default_rng(3)
     day = rng.uniform(0, 27, n)
     mailed = rng.uniform(size=n) < 0.5
     age = 28 - day
     rows = np.column_stack([day, rng.normal(size=n)])
-    accrued = np.expm1(-np.minimum(age, 14.0) / 5) / np.expm1(-14 / 5)
-    margin = (42.0 - 14.0 * mailed) * accrued + rng.normal(size=n)
+    margin = (3.0 - mailed) * np.minimum(age, 14.0) + rng.normal(size=n)
     shown = np.where(mailed, "mail", NO_ACTION).tolist()
     some = sold(margin, shown, n, rows=rows, age_days=age)
     first, last = fit([some], SHOP).predict_each(np.array([[1.0, 0.0], [27.0, 0.0]]), ("", ""))

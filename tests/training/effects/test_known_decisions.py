@@ -52,8 +52,7 @@ def test_a_decision_of_a_day_is_ripe():
 def test_the_purchases_of_young_decisions_are_extrapolated_to_the_horizon():
     some = told()._replace(margin=np.array([3.0, 4.0, 5.0]), credited=np.array([1.0, 0.0, 6.0]))
     margin, weight = other_purchases(some, 4.0)
-    # With e^-0.1 = 0.905, e^-0.2 = 0.819, e^-0.8 = 0.449: of 0.173, of 0.329, and of all.
-    assert margin == pytest.approx([2 / 0.1728, 4 / 0.3292, -1.0], rel=1e-3)
+    assert margin == pytest.approx([16.0, 16.0, -1.0])  # of an eighth, a quarter, and all
     assert weight == pytest.approx([0.125, 0.25, 1.0])
 
 
