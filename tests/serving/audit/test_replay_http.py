@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from serving.policies.priority_text import ASSUMED
 from tests.bench.replay import Business, Opened, both_workers, kinds, opened
 from tests.commands import nba_in_process
 from tests.conftest import Built
@@ -117,6 +118,25 @@ def test_an_edited_catalogue_is_decided_with_by_both_workers_and_named_by_replay
     edit(place, "value: 9.5\n", VALUE)
     both_workers(server, lambda one: "x 8.00 USD" in worth(one))
     assert repeat(server, old["decision_id"])["identical"]
+
+
+def test_until_effects_are_known_contacts_cost_what_is_assumed_and_some_are_an_experiment(
+    server, place
+):
+    before = place.actions.read_text(encoding="utf-8")
+    at_first = "experiment_at_first: 0.5\ncontact_cost_at_first: 0.25\n"
+    place.actions.write_text(at_first + before, encoding="utf-8")
+    assumed = f"-0.25 USD: {ASSUMED}"
+    both_workers(server, lambda one: assumed in coupon(one)["actions"][0]["reasons"])
+    made = coupon(server, explain=True)
+    chances = {one["action_id"]: one["probability"] for one in made["explanation"]["candidates"]}
+    # Half of the decisions are an experiment, of which half show nothing and half this action.
+    assert set(chances) == {"coupons_personal", "no_action"}
+    assert min(chances.values()) >= 0.25
+    assert repeat(server, made["decision_id"])["identical"]
+    place.actions.write_text(before, encoding="utf-8")
+    both_workers(server, lambda one: assumed not in coupon(one)["actions"][0]["reasons"])
+    assert repeat(server, made["decision_id"], "then")["identical"]
 
 
 def problems(server: Server) -> list[str]:
