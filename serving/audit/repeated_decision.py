@@ -56,9 +56,11 @@ def repeat_decision(
     now, mixed = setup.compiled.catalog, None
     if then is not None:
         mixed = mixed_beliefs(row, then, now, setup.models)
-    scored = score(setup, inputs, None if mixed is None else mixed.predictions)
+    scored = score(setup, inputs, mixed)
     selected = select(setup, inputs, scored, locked)
-    asked = () if mixed is None else selected.allowed[mixed.asked[selected.allowed]].tolist()
+    if mixed is None or mixed.asked is None:
+        return RepeatedDecision(selected.decision)
+    asked = selected.allowed[mixed.asked[selected.allowed]].tolist()
     return RepeatedDecision(selected.decision, [setup.compiled.actions[one] for one in asked])
 
 

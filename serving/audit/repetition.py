@@ -186,10 +186,10 @@ def believed(
     if catalog is then:
         return read_beliefs(row.believed, record, setup.compiled), set(decision.logged)
     mixed = mixed_beliefs(row, then, catalog, setup.models)
-    if mixed is None:
+    if mixed is None or mixed.asked is None:
         return None, set()
     names = np.array(list(catalog.actions))
-    return mixed.predictions, set(names[~mixed.asked].tolist())
+    return mixed, set(names[~mixed.asked].tolist())
 
 
 def _counted(setup: DecisionSetup, logged: LimitInputs, channel: str) -> bool:

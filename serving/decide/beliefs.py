@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -13,7 +13,6 @@ from serving.catalog.compiled_catalog import CompiledCatalog
 from serving.contract.decisions import Explanation
 from serving.decide.decision_setup import Models
 from serving.decide.step_results import ActionPredictions, CompleteDecision
-from training.arrays import Bools
 from training.bandit.stacking import Prediction
 from training.effects.effect_prediction import EffectPrediction
 
@@ -77,21 +76,9 @@ def read_beliefs(
     return ActionPredictions(accepted, EffectPrediction(*effects))
 
 
-class MixedBeliefs(NamedTuple):
-    """Predictions for another catalogue than that of a decision.
-
-    Attributes
-    ----------
-    predictions : ActionPredictions
-    asked : shape (n_actions,)
-        Whether the models were asked: the action was no candidate, or has another prior now.
-    """
-
-    predictions: ActionPredictions
-    asked: Bools
-
-
-def mixed_beliefs(row: Any, then: Catalog, now: Catalog, models: Models) -> MixedBeliefs | None:
+def mixed_beliefs(
+    row: Any, then: Catalog, now: Catalog, models: Models
+) -> ActionPredictions | None:
     """Read what was believed of the actions of another catalogue, and ask the models for the rest.
 
     Parameters
@@ -107,8 +94,8 @@ def mixed_beliefs(row: Any, then: Catalog, now: Catalog, models: Models) -> Mixe
 
     Returns
     -------
-    MixedBeliefs or None
-        None like `read_beliefs`.
+    ActionPredictions or None
+        With ``asked``. None like `read_beliefs`.
     """
     if row.believed is None:
         return None
@@ -124,7 +111,7 @@ def mixed_beliefs(row: Any, then: Catalog, now: Catalog, models: Models) -> Mixe
         asked[here] = False
     accepted = Prediction(acceptance, deviation, predicted.expert_predictions)
     effects = _mixed_effects(beliefs, now, kept, models.predict_effects(features, row.channel))
-    return MixedBeliefs(ActionPredictions(accepted, effects, asked), asked)
+    return ActionPredictions(accepted, effects, asked)
 
 
 def believed_effects(

@@ -101,8 +101,8 @@ class ActionPredictions(NamedTuple):
     effects : EffectPrediction or None
         What showing each adds; None: the objective is acceptance, or there is no effect model.
     asked : shape (n_actions,)
-        Of a logged decision that is made by another catalogue: whether the models of today were
-        asked, or it was believed then. None: the first for what is predicted, else the second.
+        Of a logged decision that is made by another catalogue: whether the models were asked, as
+        the action was no candidate, or has another prior now. None: all are of one origin.
     """
 
     accepted: Prediction

@@ -110,13 +110,13 @@ def test_a_candidate_is_as_it_was_believed_and_another_as_the_models_say(
     [[one]] = read(Period(EPOCH, None), now.replace(year=now.year + 1))
     asked = FakeModels(dict.fromkeys(toy_catalog.actions, 0.07))
     setup = archive.setup(toy_catalog, {"bandit": "1"}).with_models(asked)
-    (prediction, _), known = believed(one, changed(toy_catalog, attribution="even"), setup)
+    (prediction, *_), known = believed(one, changed(toy_catalog, attribution="even"), setup)
     assert prediction.acceptance.tolist() == [0.3, 0.07, 0.07]
     assert known == {"call_back"}
     # Another prior than then is not what was believed.
     actions = toy_catalog.model_dump(mode="json", by_alias=True)["actions"]
     actions["call_back"]["prior"]["acceptance"] = 0.31
-    (prediction, _), known = believed(one, changed(toy_catalog, actions=actions), setup)
+    (prediction, *_), known = believed(one, changed(toy_catalog, actions=actions), setup)
     assert prediction.acceptance[0] == 0.07 and not known
 
 

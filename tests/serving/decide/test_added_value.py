@@ -213,13 +213,13 @@ def test_another_catalogue_takes_what_was_believed_and_asks_for_the_rest(
     other, [row] = changed(catalog, actions=actions), rows(ledger)
     later = EffectPrediction(*np.full((4, 4), 7.0))
     models = FakeModels(dict.fromkeys(actions, 0.4), effects=later)
-    predicted, effects, _ = mixed_beliefs(row, catalog, other, models).predictions
+    predicted, effects, _ = mixed_beliefs(row, catalog, other, models)
     assert predicted.acceptance.tolist() == [0.3, 0.2, 0.4, 0.4]
     assert effects.purchases.tolist() == [0.5, -0.25, 7.0, 7.0]
     assert effects.leaving_deviation.tolist() == [0.001, 0.002, 7.0, 7.0]
     without = FakeModels(dict.fromkeys(actions, 0.4))
-    assert mixed_beliefs(row, catalog, other, without).predictions.effects.leaving.tolist() == [
+    assert mixed_beliefs(row, catalog, other, without).effects.leaving.tolist() == [
         *(0.01, -0.02, 0.0, 0.0)
     ]
     plain = changed(other, objective="acceptance")
-    assert mixed_beliefs(row, catalog, plain, models).predictions.effects is None
+    assert mixed_beliefs(row, catalog, plain, models).effects is None
