@@ -368,8 +368,11 @@ def test_a_conditional_prior_counts_from_the_first_decision_on(store):
     def accepted(name: str) -> float:
         asked = {"customer_id": "kay", "channel": "app", "explain": True, "activate": False}
         found = decide(store, **asked, context={"name": name})["explanation"]["candidates"]
-        [acceptance] = [one["acceptance"] for one in found if one["action_id"] == "tip"]
-        return float(acceptance)
+        [tip] = [one for one in found if one["action_id"] == "tip"]
+        told = tip["contributions"]
+        parts = told["baseline"], told["others"], *(one["effect"] for one in told["strongest"])
+        assert sum(parts) == pytest.approx(tip["acceptance"])
+        return float(tip["acceptance"])
 
     # Few have seen the tip by now, and 300 of 0.9 are more.
     assert accepted("Fan") > 0.8 > 0.6 > accepted("Foe")

@@ -37,7 +37,8 @@ def test_a_mean_effect_makes_no_direction_where_chances_differ():
     centred = np.concatenate([HALVES[:8], np.where(np.arange(40) % 10 == 0, 0.9, -0.1)])
     vectors = np.column_stack([np.ones(48), np.repeat([1.0, -1.0], [8, 40])])
     sums = DirectionSums(1, 2)
-    sums.add(vectors, centred[:, None], 2 * centred, np.ones(48))
+    weight = np.repeat([2.0, 1.0], [8, 40])
+    sums.add(vectors, centred[:, None], 2 * centred, weight)
     assert sums.directions(1e-6, 9).shape == (2, 0)
 
 
