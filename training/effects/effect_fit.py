@@ -39,7 +39,8 @@ from training.params import EffectParams
 AUDIT_RIDGE = 30.0
 # Of the prior of the effects on purchases, times the given one.
 PURCHASES_WEIGHTS = (1 / 4096, 1 / 1024, 1 / 256, 1 / 64, 1 / 16, 1 / 4, 1.0)
-# Of the prior of a mean effect on purchases, times that of how the effect differs.
+# Of the prior of a mean effect on purchases, times that of how the effect differs: all decisions
+# tell of the mean, and held like a difference it would stay near 0 for months.
 LEVEL_PRIOR = 1 / 64
 NO_RATE = -50.0  # log of a rate of leaving of about 0 a day
 
