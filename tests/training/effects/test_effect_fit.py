@@ -255,6 +255,20 @@ def test_margins_of_1e12_do_not_overflow(phone):
     assert one.purchases_deviation / 1e12 == pytest.approx(other.purchases_deviation, rel=1e-4)
 
 
+def test_a_mean_effect_on_purchases_is_believed_after_some_thousand_decisions():
+    # A mail takes 1 from everybody; the purchases of a customer vary by 10, so that the mean effect
+    # has a standard error of 0.3. Half of the decisions mail: they weigh a quarter, 1,000 against
+    # a prior of 40,000 / 64, halved, as the effect is that of any action plus that of the mail.
+    n, rng = 4000, np.random.default_rng(11)
+    mailed = rng.uniform(size=n) < 0.5
+    noise = rng.normal(0, 10, n)
+    noise -= (mailed - 0.5) * 2 * (noise * (mailed - 0.5) * 2).mean()  # it tells no effect at all
+    shown = np.where(mailed, "mail", NO_ACTION).tolist()
+    model = fit([sold(20 - mailed + noise, shown, n)], SHOP, EffectParams())
+    [found] = model.predict_each(np.zeros((1, 2)), ("",))
+    assert found.purchases == pytest.approx([-1000 / (1000 + 625 / 2)], abs=0.05)
+
+
 def test_effects_on_purchases_do_not_change_with_what_grows_in_time():
     # A mail takes 14 from the purchases of the 14 days after it, 1 a day until then. Half of the
     # decisions are younger, and `size` is the day on which each was made.
