@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -156,9 +157,9 @@ class ResponseDelays:
         if interval.end_at is None:
             return 1.0
         epoch = self._epoch(connection, interval.begin_at)
-        if epoch is None:
-            return MIDDLES[interval.number]
         window_s = (shown.ends_at - shown.shown_at).total_seconds()
+        if epoch is None:
+            return float(shares_unseen(window_s)[interval.number])
         key = epoch.number, shown.action_id, window_s
         if key not in self._middles:
             if len(self._middles) >= CURVES_IN_MEMORY:
@@ -268,6 +269,12 @@ class ResponseDelays:
         # Of an action that the catalogue does not have any more, some windows may still be open.
         days = self._longest_days if action is None else action.attribution_days
         return as_of - WINDOWS_READ * days * DAY
+
+
+@lru_cache(maxsize=EPOCHS_IN_MEMORY)
+def shares_unseen(window_s: float) -> NDArray[np.float64]:
+    """The share of the acceptances that has come by the middle of each interval, before any has."""
+    return DelayCurve.unseen(window_s).share(np.array(MIDDLES) * window_s)
 
 
 def _first_shown(connection: sa.Connection) -> datetime | None:

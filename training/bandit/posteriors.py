@@ -18,7 +18,7 @@ import numpy as np
 from training.arrays import Bools, Floats
 from training.bandit.encoder import Encoder
 from training.bandit.reward_model import RewardModel
-from training.bandit.stacking import ExpertErrors, normalised
+from training.bandit.stacking import ExpertErrors, mixed_with_evidence, normalised
 from training.bandit.statistics import ActionStatistics
 from training.bandit.trees import BoostedTrees
 from training.models import binary_variance, ridge
@@ -73,11 +73,9 @@ class LinearPosteriors:
     ) -> None:
         self._state, self._given, self._groups = state, _kept(priors), dict(groups)
         self._experts = state.params.linear_experts
+        self._lasts = np.array([one.half_life_decisions is None for one in self._experts])
         # An expert that forgets starts from those that do not, so these are solved first.
-        self._order = sorted(
-            range(len(self._experts)),
-            key=lambda number: self._experts[number].half_life_decisions is not None,
-        )
+        self._order = np.argsort(~self._lasts, kind="stable").tolist()
         self.actions = tuple(priors)
         n_linear, n, width = len(self._experts), len(self.actions), state.encoder.width
         self._k = min(EXACT_AXES, width)
@@ -88,13 +86,13 @@ class LinearPosteriors:
         self._covariance = np.zeros((n_linear, n, self._k, self._k))
         self._shares = np.full(n_linear, -1.0)  # of the experts in the variances
         self._drift = np.ones((n_linear, n))
+        self._left, self._determinant = np.zeros((2, n_linear, n))  # see `ridge.log_evidence`
         # When an action was solved: its changes, the retractions among them, and the time.
         self._solved_at = np.full((n_linear, n), -1)
         self._retracted_at = np.zeros((n_linear, n), dtype=np.int64)
         self._solved_time = np.zeros((n_linear, n))
         self._all_at = self._weights_at = np.inf  # outcomes when solved, and weighted, last
         self._scale = np.array([one.exploration_scale**2 for one in self._experts])
-        self._lasts = np.array([one.half_life_decisions is None for one in self._experts])
         self._lasting = self._lasts / max(self._lasts.sum(), 1)
 
     def serve(self, priors: Priors | Sequence[str], groups: Mapping[str, str]) -> bool:
@@ -102,7 +100,7 @@ class LinearPosteriors:
         same_order = tuple(priors) == self.actions
         return same_order and _kept(priors) == self._given and groups == self._groups
 
-    def model(self, reward_range: tuple[float, float], weights_first: bool = False) -> RewardModel:
+    def model(self, reward_range: tuple[float, float]) -> RewardModel:
         """Solve what has changed, and return the reward model.
 
         The model's arrays belong to this object: the next call changes them.
@@ -111,20 +109,16 @@ class LinearPosteriors:
         ----------
         reward_range
             See `RewardModel`.
-        weights_first
-            Where everything is solved, update the stacking weights, from which an expert that
-            forgets starts, before. Versions of the registry are solved in the other order, so that
-            decisions that were made with them are repeated to the byte.
         """
         counted = self._state.counted
         is_old = not self._all_at / GROWTH <= counted <= self._all_at * GROWTH
         within = self._weights_at / WEIGHTS_GROWTH, self._weights_at * WEIGHTS_GROWTH
-        update = is_old or not within[0] <= counted <= within[1]
-        if update and (weights_first or not is_old):
-            self._update_weights()
-        (self._solve_all if is_old else self._solve_changed)()
-        if is_old and not weights_first:
-            self._update_weights()
+        if is_old:
+            self._solve_all()
+        else:
+            if not within[0] <= counted <= within[1]:
+                self._update_weights()
+            self._solve_changed()
         among, (told, rate) = self._shares * self._scale, self._told()
         priors = self._prior, self._prior_weight
         dispersion = binary_variance.dispersion_of_rates(self._noise, *priors, rate, told)
@@ -170,8 +164,12 @@ class LinearPosteriors:
         for sums in state.statistics.values():
             sums.turn_to(self._basis, self._k)
         self._group_weights = self._of_groups()
-        for number in self._order:
-            self._solve_these(number, list(range(len(self.actions))))
+        everything = list(range(len(self.actions)))
+        for number in np.flatnonzero(self._lasts).tolist():
+            self._solve_these(number, everything)
+        self._update_weights()
+        for number in np.flatnonzero(~self._lasts).tolist():
+            self._solve_these(number, everything)
 
     def _solve_changed(self) -> None:
         """Solve for the actions whose outcomes have grown or decayed enough."""
@@ -215,7 +213,7 @@ class LinearPosteriors:
             known = [index for index in group if sums.knows(self.actions[index])]
             if len(group) < 2 or not known:
                 continue
-            told = {n: (sums.second(self.actions[n]), self._centred(sums, n)) for n in known}
+            told = {n: sums.centred(self.actions[n], self._prior[n])[:2] for n in known}
             level = float(self._prior_weight[known].sum())
             for number in np.flatnonzero(self._lasts).tolist():
                 penalty = self._penalty(number, level)
@@ -223,12 +221,6 @@ class LinearPosteriors:
                     weights[0] = 0.0
                     found[number, index] = weights
         return found
-
-    def _centred(self, sums: ActionStatistics, index: int) -> Floats:
-        """b of an action, less the part that the prior explains."""
-        action = self.actions[index]
-        centred: Floats = sums.first(action) - self._prior[index] * sums.second(action)[:, 0]
-        return centred
 
     def _penalty(self, number: int, level: float) -> Floats:
         penalty = np.full(self._state.encoder.width, self._experts[number].ridge)
@@ -241,9 +233,7 @@ class LinearPosteriors:
         if self._experts[number].half_life_decisions is not None:
             found: Floats = self._lasting @ self.weights[:, index]
             return found
-        of_group = self._group_weights.get((number, index))
-        if of_group is None:
-            return np.zeros(self.weights.shape[-1])
+        of_group = self._group_weights.get((number, index), np.zeros(self.weights.shape[-1]))
         own = max(self._state.first.counted(self.actions[index]), 0.0)
         return of_group * (GROUP_WEIGHT / (GROUP_WEIGHT + own))
 
@@ -261,9 +251,12 @@ class LinearPosteriors:
         inner, along = np.zeros((self._k, self._k)), np.zeros(len(start))
         self.weights[number, index] = start
         if sums.knows(action):
-            second, first = shrink * sums.second(action), shrink * self._centred(sums, index)
-            self.weights[number, index] = ridge.ridge_from_sums(second, first, penalty, start)
-            inner, along = shrink * sums.inner(action), shrink * sums.along(action)
+            second, first, square = sums.centred(action, self._prior[index])
+            fit = ridge.ridge_from_sums(shrink * second, shrink * first, penalty, start)
+            self.weights[number, index] = fit.weights
+            self._left[number, index] = shrink * square - fit.explained
+            self._determinant[number, index] = fit.log_determinant
+            inner, along = (shrink * one for one in sums.precision(action))
         what = inner, along, expert.ridge, level, self._basis[0]
         variance, self._covariance[number, index] = ridge.posterior_variance(*what)
         self._variance[number, index, self._k :] = variance[self._k :]
@@ -277,14 +270,14 @@ class LinearPosteriors:
         state, params = self._state, self._state.params
         self._weights_at = state.counted
         errors, variance = state.recent_errors(), state.variance()
-        if isinstance(self._given, Mapping) and self._given and not state.counted:
-            prior = np.array([reward for reward, _ in self._given.values()])
-            if binary_variance.are_rates(prior):
-                variance = float(binary_variance.rate_variance(prior, prior, np.ones(1)).mean())
-        handicaps = [*(one.handicap for one in params.linear_experts), params.trees.handicap]
-        weights = errors.expert_weights(np.array(handicaps) * variance)
+        if isinstance(self._given, Mapping) and not state.counted:
+            variance = binary_variance.mean_variance(self._prior) or variance
+        handicaps = np.array([*(one.handicap for one in self._experts), params.trees.handicap])
+        weights = errors.expert_weights(handicaps * variance)
         if state.trees is None:
             weights = np.append(normalised(weights[:-1]), 0.0)
+        told = errors.told() / variance
+        weights = mixed_with_evidence(weights, self._evidence(variance), handicaps, told)
         self.expert_weights = weights
         self._lasting = normalised(np.where(self._lasts, weights[:-1], 0.0))
         among = normalised(weights[:-1])
@@ -292,6 +285,13 @@ class LinearPosteriors:
             self._shares = among
         total = max(float(weights @ errors.products @ weights), 0.0)
         self._noise = (variance + total) / (1.0 + max(errors.count, 0.0))
+
+    def _evidence(self, variance: float) -> Floats:
+        """Log evidence of each linear expert that lasts; ``-inf`` of the others."""
+        left = np.maximum(self._left.sum(axis=1), 0.0) + variance  # which counts as one outcome
+        count = max(self._state.first.pooled[0], 0.0) + 1.0
+        found = ridge.log_evidence(left, self._determinant.sum(axis=1), count)
+        return np.append(np.where(self._lasts, found, -np.inf), -np.inf)
 
 
 def _kept(priors: Priors | Sequence[str]) -> Priors | tuple[str, ...]:

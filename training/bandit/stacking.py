@@ -15,6 +15,8 @@ import numpy as np
 
 from training.arrays import Floats
 
+# The experts' evidence counts like so many outcomes in which they differed by the noise.
+EVIDENCE_WEIGHT = 10.0
 RIDGE_SHARE = 0.01  # of the smallest error is added to each, so that two equal experts share
 
 
@@ -86,6 +88,15 @@ class ExpertErrors:
         """Mean squared error of each expert, shape (n_experts,)."""
         return np.maximum(np.diag(self.products), 0.0) / max(self.count, 1e-9)
 
+    def told(self) -> float:
+        """The largest sum of squared differences between two experts' predictions.
+
+        Where all experts predicted the same, their errors do not tell which is best. So it is
+        while the outcomes of the first decisions come.
+        """
+        own = np.diag(self.products)
+        return max(float((own[:, None] + own - 2 * self.products).max(initial=0.0)), 0.0)
+
     def expert_weights(self, handicaps: Floats | None = None) -> Floats:
         """Weights of the mixture with the smallest squared error, shape (n_experts,).
 
@@ -95,6 +106,29 @@ class ExpertErrors:
         return stacking_weights(
             self.products + np.diag(handicaps if handicaps is not None else 0.0 * self.squares)
         )
+
+
+def mixed_with_evidence(
+    weights: Floats, log_evidence: Floats, handicaps: Floats, told: float
+) -> Floats:
+    """Mix stacking weights with the experts' posterior probabilities by evidence.
+
+    Evidence counts until the recorded predictions have differed: then their errors say more.
+
+    Parameters
+    ----------
+    weights : shape (n_experts,)
+    log_evidence : shape (n_experts,)
+        `ridge.log_evidence` of each; ``-inf`` of one that has none.
+    handicaps : shape (n_experts,)
+        In outcomes; the prior odds of an expert are 1 : (1 + handicap).
+    told : float
+        `ExpertErrors.told`, divided by the noise's variance.
+    """
+    likely = np.exp(log_evidence - log_evidence.max()) / (1.0 + handicaps)
+    share = EVIDENCE_WEIGHT / (EVIDENCE_WEIGHT + told)
+    mixed: Floats = share * normalised(likely) + (1.0 - share) * weights
+    return mixed
 
 
 def stacking_weights(products: Floats) -> Floats:

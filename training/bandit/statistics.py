@@ -57,9 +57,8 @@ class Decay:
 
     def shrink(self, now: float) -> float:
         """Factor on the sums, as of ``now``."""
-        return (
-            1.0 if self.half_life is None else float(np.exp2((self.epoch - now) / self.half_life))
-        )
+        half_life = self.half_life
+        return 1.0 if half_life is None else float(np.exp2((self.epoch - now) / half_life))
 
     def moved(self, newest: float) -> tuple[Decay, float]:
         """Move the epoch on for outcomes as new as ``newest``.
@@ -203,15 +202,16 @@ class ActionStatistics:
         found: Floats = self._first[self._rows[action]]
         return found
 
-    def inner(self, action: str) -> Floats:
-        """Precision matrix that an action's outcomes add along the first axes of the basis."""
-        found: Floats = self._inner[self._rows[action]]
-        return found
+    def centred(self, action: str, level: float) -> tuple[Floats, Floats, float]:
+        """A, b and s of an action with outcomes, of its rewards less ``level``."""
+        second, first = self.second(action), self.first(action)
+        less: Floats = first - level * second[:, 0]
+        return second, less, float(self._square[self._rows[action]] - level * (first[0] + less[0]))
 
-    def along(self, action: str) -> Floats:
-        """Precision that an action's outcomes add along each axis of the basis, shape (width,)."""
-        found: Floats = self._along[self._rows[action]]
-        return found
+    def precision(self, action: str) -> tuple[Floats, Floats]:
+        """Precision that an action's outcomes add along the first axes, and the diagonal of all."""
+        row = self._rows[action]
+        return self._inner[row], self._along[row]
 
     def changes(self, actions: Sequence[str], retracted: bool = False) -> Ints:
         """Count the changes of the sums of some actions so far, or the retractions among them."""

@@ -36,7 +36,7 @@ SETTINGS = boosting_settings(
 )
 # Kinds of trees are compared where so many outcomes can tell. Trees of all actions are the first
 # choice where rewards are not rare: there, few outcomes tell little, and a fit takes longer.
-RARE = 0.1  # share of outcomes with any reward
+RARE = 0.25  # share of outcomes with any reward
 COMPARED_RARE, COMPARED = 500, 10_000
 FOLDS = 5
 COMPARED_ROWS = 50_000  # in all folds: few rare rewards tell too little in one; time is bounded

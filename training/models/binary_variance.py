@@ -39,6 +39,13 @@ def are_rates(values: Floats) -> bool:
     return bool((values >= 0).all() and (values <= 1).all())
 
 
+def mean_variance(rates: Floats) -> float | None:
+    """Mean of p (1 - p) over rates p; None if there are none, or if they are no rates."""
+    if not len(rates) or not are_rates(rates):
+        return None
+    return float(rate_variance(rates, rates, np.ones(1)).mean())
+
+
 def dispersion_of(noise: float, variances: Floats, counted: Floats) -> float:
     """Noise of all outcomes, divided by the mean of some variances by the counts of outcomes."""
     return noise / float(np.average(variances, weights=counted if counted.any() else None))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import NamedTuple
 
 import numpy as np
 from scipy.linalg.lapack import dposv, dpotrf, dpotri
@@ -57,7 +58,25 @@ def ridge_by_action(
     return weights
 
 
-def ridge_from_sums(second: Floats, first: Floats, penalty: Floats, start: Floats) -> Floats:
+class RidgeFit(NamedTuple):
+    """A ridge regression, solved from sums; see `ridge_from_sums`.
+
+    Attributes
+    ----------
+    weights : shape (width,)
+        Their posterior mean.
+    explained : float
+        (b + D start)' weights - start' D start: the part of the squared values that is explained.
+    log_determinant : float
+        log det(A + D) - log det D: the larger, the freer the weights were.
+    """
+
+    weights: Floats
+    explained: float
+    log_determinant: float
+
+
+def ridge_from_sums(second: Floats, first: Floats, penalty: Floats, start: Floats) -> RidgeFit:
     """Solve for the posterior mean of the weights: (A + D)^-1 (b + D start).
 
     It is ``start`` if A + D is not positive definite: more was then retracted than learned.
@@ -80,10 +99,34 @@ def ridge_from_sums(second: Floats, first: Floats, penalty: Floats, start: Float
     matrix = second.copy()
     matrix.flat[:: len(matrix) + 1] += penalty
     # LAPACK stores matrices by column: its upper triangle is the lower one here.
-    _, weights, failed = dposv(matrix.T, first + penalty * start, lower=0, overwrite_a=1)
+    right = first + penalty * start
+    factor, weights, failed = dposv(matrix.T, right, lower=0, overwrite_a=1)
     if failed:
-        return start.copy()
-    found: Floats = weights
+        return RidgeFit(start.copy(), float(first @ start), 0.0)
+    explained = float(right @ weights - penalty @ start**2)
+    determinant = 2 * float(np.log(factor.diagonal()).sum()) - float(np.log(penalty).sum())
+    return RidgeFit(weights, explained, determinant)
+
+
+def log_evidence(unexplained: Floats, log_determinant: Floats, count: float) -> Floats:
+    """Log density of the values under ridge regressions of unknown noise, but for a constant.
+
+    A regression that follows each row explains much, and was free to; so one can be compared with
+    another on the rows that both were fitted to.
+
+    Parameters
+    ----------
+    unexplained, log_determinant : same shape
+        Of each: the sum of the squared values less the explained part, which is > 0, and
+        `RidgeFit.log_determinant`. Those of several regressions of one noise add up.
+    count : float
+        Number of rows.
+
+    References
+    ----------
+    Bishop (2006), section 3.5.1 (evidence), at the noise that makes it largest.
+    """
+    found: Floats = -0.5 * (count * np.log(unexplained / count) + log_determinant)
     return found
 
 
@@ -104,7 +147,7 @@ def ridge_of_others(
         if set(sums) != {member}:
             own = sums.get(member, (0.0, 0.0))
             others = second - own[0], first - own[1]
-            found[member] = ridge_from_sums(*others, penalty, np.zeros_like(penalty))
+            found[member] = ridge_from_sums(*others, penalty, np.zeros_like(penalty)).weights
     return found
 
 

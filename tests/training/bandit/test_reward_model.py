@@ -173,7 +173,7 @@ def test_the_variance_is_the_mixture_of_the_experts_variances():
         return model.predict(ROWS, HERE).deviation ** 2, model.expert_weights
 
     (first, _), (second, _), (both, weights) = found(5.0), found(50.0), found(5.0, 50.0)
-    assert weights.tolist() == [0.5, 0.5, 0.0]  # no errors are known, so that they are equal
+    assert 0.1 < weights[0] < 0.9 and weights[2] == 0  # by evidence alone: no errors are known
     n = np.array([told.actions.count(action) for action in PRIORS])
     weight = np.array([10.0, 25.0])
     share, rates = (
@@ -183,7 +183,8 @@ def test_the_variance_is_the_mixture_of_the_experts_variances():
     p = share * [0.3, 0.2] + (1 - share) * rates
     noise = p * (1 - p) / np.average(p * (1 - p), weights=n) * told.acceptance.var()
     of_prior = noise * share**2 / weight
-    assert both - of_prior == pytest.approx(0.5 * (first + second - 2 * of_prior))
+    mixture = weights[0] * (first - of_prior) + weights[1] * (second - of_prior)
+    assert both - of_prior == pytest.approx(mixture)
     assert not np.allclose(first, second, rtol=0.1)  # the test can fail
 
 

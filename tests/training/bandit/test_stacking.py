@@ -5,7 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from training.bandit.stacking import ExpertErrors, normalised, stacking_weights
+from training.bandit.stacking import (
+    EVIDENCE_WEIGHT,
+    ExpertErrors,
+    mixed_with_evidence,
+    normalised,
+    stacking_weights,
+)
 
 
 def random_outcomes(n: int = 400, seed: int = 0) -> np.ndarray:
@@ -78,6 +84,29 @@ def test_a_handicap_keeps_the_weight_at_0_until_the_expert_was_better_by_that_mu
     )
     assert errors_of(expert_predictions[:10], truth[:10]).expert_weights()[1] == pytest.approx(1)
     assert errors_of(expert_predictions, truth).expert_weights(np.array([0.0, 10.0]))[1] > 0.9
+
+
+def test_errors_tell_by_how_much_the_predictions_differed():
+    """The same prediction of all experts tells nothing of which is best, however often it came."""
+    truth, rng = random_outcomes(200), np.random.default_rng(6)
+    same = np.repeat(rng.normal(size=(200, 1)), 3, axis=1)
+    assert errors_of(same, truth).told() == pytest.approx(0, abs=1e-9)
+    other = same + [[0.0, 0.5, -1.0]]
+    assert errors_of(other, truth).told() == pytest.approx(200 * 1.5**2)
+    assert ExpertErrors(np.zeros((0, 0)), 0.0).told() == 0
+
+
+def test_evidence_counts_until_the_errors_have_told():
+    weights, handicaps = np.array([1.0, 0.0, 0.0]), np.array([0.0, 3.0, 0.0])
+    evidence = np.array([-100.0, -100.0 + np.log(12.0), -np.inf])
+
+    def mixed(told: float) -> np.ndarray:
+        return mixed_with_evidence(weights, evidence, handicaps, told)
+
+    # Twelve times as likely, with a quarter of the prior odds: 3 : 1.
+    assert mixed(0.0) == pytest.approx([0.25, 0.75, 0.0])
+    assert mixed(EVIDENCE_WEIGHT) == pytest.approx([0.625, 0.375, 0.0])
+    assert mixed(1e9) == pytest.approx(weights, abs=1e-6)
 
 
 def test_mean_squares_are_those_of_each_expert():

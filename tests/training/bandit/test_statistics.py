@@ -57,8 +57,8 @@ def numbers(sums: ActionStatistics, now: float = 0.0) -> dict[str, np.ndarray]:
             [
                 np.tril(sums.second(action)).ravel(),
                 sums.first(action),
-                np.tril(sums.inner(action)).ravel(),
-                sums.along(action),
+                np.tril(sums.precision(action)[0]).ravel(),
+                sums.precision(action)[1],
                 [sums.counted(action)],
             ]
         )
@@ -92,8 +92,9 @@ def test_the_sums_are_those_of_their_definition():
         assert sums.second(action)[:, 0] == pytest.approx(second[:, 0])
         assert sums.first(action) == pytest.approx((c * y) @ v)
         turned = basis.T @ second @ basis
-        assert sums.along(action) == pytest.approx(turned.diagonal())
-        assert sums.inner(action) == pytest.approx(turned[:2, :2])
+        inner, along = sums.precision(action)
+        assert along == pytest.approx(turned.diagonal())
+        assert inner == pytest.approx(turned[:2, :2])
         assert sums.counted(action) == pytest.approx(c.sum())
         assert sums.rate(action) == pytest.approx((c * y).sum() / c.sum())
     y, c = given.rewards, given.count

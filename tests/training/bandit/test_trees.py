@@ -163,7 +163,7 @@ def clear(n: int, n_actions: int) -> tuple:
     return rows, ["app"] * n, [f"a{k}" for k in numbers], reward, np.ones(n)
 
 
-@pytest.mark.parametrize(("n", "n_actions"), [(3_000, 16), (5_000, 5)])
+@pytest.mark.parametrize(("n", "n_actions"), [(3_000, 16), (5_000, 3)])
 def test_clear_rewards_keep_trees_of_all_actions(n, n_actions, monkeypatch):
     """If few outcomes have a reward, and if many have."""
     monkeypatch.setattr(trees_module, "COMPARED", 5_000)
@@ -178,8 +178,9 @@ def test_clear_rewards_keep_trees_of_all_actions(n, n_actions, monkeypatch):
     [
         (trees_module.COMPARED_RARE - 1, 0.05, False),
         (trees_module.COMPARED_RARE, 0.05, True),
-        (trees_module.COMPARED - 1, 0.2, False),
-        (trees_module.COMPARED, 0.2, True),
+        (trees_module.COMPARED_RARE, 0.2, True),
+        (trees_module.COMPARED - 1, 0.3, False),
+        (trees_module.COMPARED, 0.3, True),
     ],
 )
 def test_few_outcomes_cannot_tell_which_kind_is_better(n, share, own):

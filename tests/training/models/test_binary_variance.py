@@ -9,6 +9,7 @@ from training.models.binary_variance import (
     are_rates,
     dispersion_of,
     dispersion_of_rates,
+    mean_variance,
     rate_variance,
     share_of_prior,
 )
@@ -30,6 +31,12 @@ def test_a_dispersion_compares_the_noise_with_the_mean_by_counts():
 def test_rates_are_between_0_and_1():
     assert are_rates(np.array([0.0, 1.0]))
     assert not are_rates(np.array([0.5, 1.1])) and not are_rates(np.array([-0.1]))
+
+
+def test_the_mean_variance_of_rates_and_of_what_is_none():
+    assert mean_variance(np.array([0.5, 0.1])) == pytest.approx((0.25 + 0.09) / 2)
+    assert mean_variance(np.array([0.5, 1.1])) is None
+    assert mean_variance(np.empty(0)) is None
 
 
 def test_the_dispersion_of_rates_mixes_them_with_their_priors():

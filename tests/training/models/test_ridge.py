@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.stats import multivariate_normal
 from sklearn.linear_model import Ridge
 
 from training.models.ridge import (
     covariance_of,
+    log_evidence,
     posterior_variance,
     ridge_by_action,
     ridge_from_sums,
@@ -51,15 +53,30 @@ def test_a_ridge_from_sums_is_that_of_the_rows_about_its_start():
     found = ridge_from_sums(sums, x.T @ y, penalty, start)
     rows = np.vstack([x, np.diag(np.sqrt(penalty))])
     brute = np.linalg.lstsq(rows, np.append(y, np.sqrt(penalty) * start), rcond=None)[0]
-    assert found == pytest.approx(brute, abs=1e-10)
+    assert found.weights == pytest.approx(brute, abs=1e-10)
     assert sums.tolist() == np.tril(x.T @ x).tolist()
 
 
 def test_sums_of_more_retracted_than_learned_leave_start_and_prior():
     start, prior = np.array([1.0, -2.0]), np.diag([3.0, 9.0])
     found = ridge_from_sums(-10 * np.eye(2), np.ones(2), prior.diagonal(), start)
-    assert found.tolist() == start.tolist()
+    assert found.weights.tolist() == start.tolist()
     assert covariance_of(prior - 10 * np.eye(2), prior) == pytest.approx(np.diag([1 / 3, 1 / 9]))
+
+
+def test_the_evidence_is_the_density_of_the_values_at_the_likeliest_noise():
+    """They are normal with covariance s2 (I + X D^-1 X'); differences are free of constants."""
+    x, _, y = sample(40)
+    start, differ, by_hand = np.array([1.0, -2.0, 0.5]), [], []
+    for penalty in (np.array([3.0, 9.0, 9.0]), np.full(3, 400.0)):
+        fit = ridge_from_sums(x.T @ x, x.T @ y, penalty, start)
+        left = float(y @ y) - fit.explained
+        differ.append(float(log_evidence(np.array(left), np.array(fit.log_determinant), 40)))
+        shape = np.eye(40) + x @ np.diag(1 / penalty) @ x.T
+        noise = (y - x @ start) @ np.linalg.solve(shape, y - x @ start) / 40
+        by_hand.append(multivariate_normal(x @ start, noise * shape).logpdf(y))
+    assert differ[0] - differ[1] == pytest.approx(by_hand[0] - by_hand[1])
+    assert differ[0] > differ[1] + 10  # the weights are 2 and -1: not near the start
 
 
 def test_a_covariance_is_the_inverse_of_a_precision():
