@@ -21,8 +21,9 @@ WINDOWS = "attribution_days"  # of a record: the days in which an outcome counts
 _REMOVED = ',"removed":'  # of a record: the rule that removed each action
 KEYS = ("customer_id", "identifiers")  # of a request
 _HEAD = struct.Struct("<BBBHH")  # format, shown actions, experts, actions of the catalogue, allowed
-FORMAT, WITH_EFFECTS = 1, 2  # the second one ends with the effects
-_FORMATS = (bytes([FORMAT]), bytes([WITH_EFFECTS]))
+# The second format ends with the effects; the third one with these and what is assumed.
+FORMAT, WITH_EFFECTS, WITH_ASSUMED = 1, 2, 3
+_N_EFFECTS = {FORMAT: 0, WITH_EFFECTS: 4, WITH_ASSUMED: 5}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,9 +45,10 @@ class Beliefs:
         Where in ``allowed`` the shown actions are, rank 1 first.
     experts : shape (n_shown, n_experts)
         The acceptance of the shown actions by each expert alone.
-    effects : shape (4, n), or None
+    effects : shape (4 or 5, n), or None
         What showing each action adds, against `no_action`: purchases and their standard deviation,
-        leaving and its standard deviation. None: no effects were believed, so they counted as 0.
+        leaving and its standard deviation; and what was assumed, unless that was 0. None: no
+        effects were believed, so they counted as 0.
     """
 
     n_actions: int
@@ -66,7 +68,7 @@ class Beliefs:
         numbers = [self.acceptance, self.deviation, self.probability, self.experts.ravel()]
         written = FORMAT
         if self.effects is not None:
-            written = WITH_EFFECTS
+            written = WITH_EFFECTS if len(self.effects) == 4 else WITH_ASSUMED
             numbers.append(self.effects.ravel())
         return b"".join(
             (
@@ -86,7 +88,7 @@ class Beliefs:
         ValueError
             If a later program wrote it, or bytes of it are missing.
         """
-        if packed[:1] not in _FORMATS:
+        if not packed or packed[0] not in _N_EFFECTS:
             raise ValueError(f"beliefs of format {packed[:1].hex()}, of a later program")
         if len(packed) < _HEAD.size:
             raise ValueError(f"beliefs of {len(packed)} bytes, of which some are missing")
@@ -99,7 +101,7 @@ class Beliefs:
         at += len(mask)
         shown = np.frombuffer(packed, "<u2", n_shown, at).astype(np.intp)
         numbers = np.frombuffer(packed, "<f8", offset=at + 2 * n_shown).astype(np.float64)
-        end = 3 * n + 1 + n_shown * n_experts
+        end, n_effects = 3 * n + 1 + n_shown * n_experts, _N_EFFECTS[written]
         return cls(
             n_actions=n_actions,
             allowed=np.unpackbits(mask, count=n_actions).nonzero()[0],
@@ -108,14 +110,13 @@ class Beliefs:
             probability=numbers[2 * n : 3 * n + 1],
             shown=shown,
             experts=numbers[3 * n + 1 : end].reshape(n_shown, n_experts),
-            effects=numbers[end:].reshape(4, n) if written == WITH_EFFECTS else None,
+            effects=numbers[end:].reshape(n_effects, n) if n_effects else None,
         )
 
 
 def _size(written: int, n_shown: int, n_experts: int, n_actions: int, n: int) -> int:
     """Compute the length of packed beliefs, in bytes, from the numbers of their head."""
-    each = 7 if written == WITH_EFFECTS else 3
-    numbers = each * n + 1 + n_shown * n_experts
+    numbers = (3 + _N_EFFECTS[written]) * n + 1 + n_shown * n_experts
     return int(_HEAD.size) - (-n_actions // 8) + 2 * n_shown + 8 * numbers
 
 
@@ -153,7 +154,7 @@ def first_slot_chances(packed: Sequence[bytes]) -> NDArray[np.float64]:
     """
     masks, numbers, n_actions = list[bytes](), list[bytes](), 0
     for one in packed:
-        if one[:1] not in _FORMATS or len(one) < _HEAD.size:
+        if not one or one[0] not in _N_EFFECTS or len(one) < _HEAD.size:
             Beliefs.from_bytes(one)  # raises
         written, n_shown, n_experts, n_actions, n = _HEAD.unpack_from(one)
         if len(one) != _size(written, n_shown, n_experts, n_actions, n):
@@ -193,7 +194,7 @@ def shown_beliefs(row: Any, record: Mapping[str, Any]) -> dict[str, tuple[float,
 
 def _shown_pairs(packed: bytes) -> list[tuple[float, Sequence[float]]]:
     """Read of each shown action what `Beliefs.from_bytes` reads, without the other actions."""
-    if packed[:1] not in _FORMATS or len(packed) < _HEAD.size:
+    if not packed or packed[0] not in _N_EFFECTS or len(packed) < _HEAD.size:
         Beliefs.from_bytes(packed)  # raises
     written, n_shown, n_experts, n_actions, n = _HEAD.unpack_from(packed)
     at = _HEAD.size + -(-n_actions // 8)

@@ -102,8 +102,7 @@ class Repetition:
             prediction, known = believed(decision, catalog, setup)
         elif row.believed is not None:  # what was believed of the effects holds for any bandit
             accepted = setup.models.predict(inputs.row, row.channel)
-            effects = believed_effects(row, decision.catalog, catalog, setup.models)
-            anew = ActionPredictions(accepted, effects)
+            anew = believed_effects(row, decision.catalog, catalog, setup.models, accepted)
         scored, unspent = score(setup, inputs, prediction, predicted=anew), False
         if other:
             locked, unspent = self._paced(locked, setup, scored, row.decided_at)

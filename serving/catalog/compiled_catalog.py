@@ -15,6 +15,7 @@ import numpy as np
 
 from features.business.catalog import NO_ACTION, Action, Catalog, check_against_domain
 from features.business.domain import Domain
+from features.business.experiment.prior import ConditionalPrior
 from features.business.experiment.priority_objective import default_objective
 from features.business.yaml_file import load_yaml
 from features.business.yaml_mistakes import Mistakes, Where, mistakes_in
@@ -205,12 +206,11 @@ class CompiledCatalog:
 
 def _conditional(
     name: str, action: Action, add: Callable[..., int]
-) -> list[tuple[int, float, float]]:
-    """The conditional priors of an action: condition, acceptance and weight of each."""
+) -> list[tuple[int, ConditionalPrior]]:
+    """The conditional priors of an action, each with its condition."""
     where = ("actions", name, "prior", "where")
     return [
-        (add(one.when, *where, index, "when"), one.acceptance, one.weight)
-        for index, one in enumerate(action.prior.where)
+        (add(one.when, *where, index, "when"), one) for index, one in enumerate(action.prior.where)
     ]
 
 

@@ -10,6 +10,7 @@ const contributions = found => found
 /** Terms of the priority that count where the objective is the added value. */
 const EFFECTS = [["Other purchases", one => one.purchases, number],
   ["Leaving", one => one.leaving, percent],
+  ["Assumed", one => one.assumed, number],
   ["Added value", one => one.added_value, number]];
 
 /** The candidates of the first slot; an effect that no candidate tells has no column. */

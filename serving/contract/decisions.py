@@ -148,7 +148,7 @@ class Candidate(BaseModel):
     """An action that could have been drawn for the first slot, with the parts of its priority.
 
     ``purchases`` (in the domain's currency) and ``leaving`` (a probability) are what showing it
-    adds, against showing nothing.
+    adds, against showing nothing; ``assumed`` is what the business assumes that it adds.
     """
 
     action_id: str
@@ -156,6 +156,7 @@ class Candidate(BaseModel):
     acceptance: Chance = 0.0
     purchases: OnlyIfCounted = None
     leaving: OnlyIfCounted = None
+    assumed: OnlyIfCounted = None
     remaining_value: OnlyIfCounted = None
     added_value: OnlyIfCounted = None
     context_weight: float = 1.0

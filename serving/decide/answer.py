@@ -123,17 +123,18 @@ def _terms(
     setup: DecisionSetup, scored: ScoredActions, index: int, remaining_value: float | None
 ) -> PriorityTerms:
     """The terms of an action's priority at rank 1."""
-    effects, assumed = scored.effects, setup.compiled.catalog.assumed_cost
+    effects = scored.effects
     terms = PriorityTerms(
         float(scored.prediction.acceptance[index]),
         float(scored.weights[index]),
         float(scored.priority[index]),
         remaining_value=remaining_value,
+        assumed=float(scored.assumed[index]),
     )
-    if effects is not None:
-        purchases, leaving = float(effects.purchases[index]), float(effects.leaving[index])
-        return terms._replace(purchases=purchases, leaving=leaving)
-    return terms._replace(purchases=-assumed, leaving=0.0, is_assumed=True) if assumed else terms
+    if effects is None:
+        return terms
+    purchases, leaving = float(effects.purchases[index]), float(effects.leaving[index])
+    return terms._replace(purchases=purchases, leaving=leaving)
 
 
 def _reasons(currency: str, arm: Arm, limits: Limits, drawn: SlotDraw) -> list[str]:
@@ -231,6 +232,7 @@ def explanation(
                 acceptance=terms.acceptance,
                 purchases=terms.purchases,
                 leaving=terms.leaving,
+                assumed=terms.assumed or None,
                 remaining_value=remaining_value,
                 added_value=None if scored.added is None else float(scored.added[index]),
                 context_weight=terms.weight,

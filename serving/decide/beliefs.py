@@ -1,4 +1,7 @@
-"""Keeps with a decision what was believed, so that no model is asked when it is made again."""
+"""Beliefs about the actions: of the models, and of the business.
+
+It is kept with a decision, so that no model is asked when the decision is made again.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +14,47 @@ from features.business.catalog import Catalog
 from features.business.decided_actions import Beliefs
 from serving.catalog.compiled_catalog import CompiledCatalog
 from serving.contract.decisions import Explanation
-from serving.decide.decision_setup import Models
+from serving.decide.decision_setup import DecisionSetup, Models
 from serving.decide.step_results import ActionPredictions, CompleteDecision
+from serving.policies.arbitration import assumed_values, with_conditional_priors
+from training.arrays import Bools, Floats
 from training.bandit.stacking import Prediction
 from training.effects.effect_prediction import EffectPrediction
+
+
+def predict(setup: DecisionSetup, row: Floats, channel: str) -> ActionPredictions:
+    """Ask the models for the acceptance and, where the objective counts them, for the effects."""
+    counts = setup.compiled.remaining is not None
+    effects = setup.models.predict_effects(row, channel) if counts else None
+    return ActionPredictions(setup.models.predict(row, channel), effects)
+
+
+def with_priors(
+    setup: DecisionSetup, holds: Bools, found: ActionPredictions, is_logged: bool
+) -> tuple[ActionPredictions, Floats]:
+    """Add what the business believes: the conditional priors, and what it assumes of effects.
+
+    Parameters
+    ----------
+    holds : shape (n_conditions,)
+        Which conditions of the catalogue hold in this decision context.
+    is_logged
+        Whether ``found`` was believed at a logged decision: its acceptance holds the priors, but
+        for the actions of which the models were ``asked`` now.
+
+    Returns
+    -------
+    The predictions, and what is assumed that each action adds, of shape (n_actions,).
+    """
+    compiled, models = setup.compiled, setup.models
+    counted = 0.0 if found.effects is None else models.effects_counted
+    assumed = assumed_values(compiled, holds, counted)
+    if found.assumed is not None:
+        assumed = np.where(np.isnan(found.assumed), assumed, found.assumed)
+    if not compiled.priors or (is_logged and found.asked is None):
+        return found, assumed
+    mixed = with_conditional_priors(compiled, holds, found.accepted, models.counted, found.asked)
+    return found._replace(accepted=mixed), assumed
 
 
 def pack_beliefs(complete: CompleteDecision) -> bytes:
@@ -26,7 +66,8 @@ def pack_beliefs(complete: CompleteDecision) -> bytes:
     prediction, selected = complete.scored.prediction, complete.selected
     index, no_action = complete.setup.compiled.index, len(complete.setup.compiled.actions)
     allowed = selected.allowed
-    effects = complete.scored.effects
+    effects, assumed = complete.scored.effects, complete.scored.assumed
+    rows = [] if effects is None else [*effects, assumed] if assumed.any() else [*effects]
     names = (one.action_id for one in selected.decision.actions)
     shown = np.array([index[name] for name in names if name in index], dtype=np.intp)
     return Beliefs(
@@ -37,7 +78,7 @@ def pack_beliefs(complete: CompleteDecision) -> bytes:
         probability=np.concatenate((selected.chances[allowed], selected.chances[-1:])),
         shown=allowed.searchsorted(shown),
         experts=prediction.expert_predictions[:, shown].T,
-        effects=None if effects is None else np.stack(effects)[:, allowed],
+        effects=np.stack(rows)[:, allowed] if rows else None,
     ).to_bytes()
 
 
@@ -71,9 +112,10 @@ def read_beliefs(
     accepted = Prediction(acceptance, deviation, experts)
     if beliefs.effects is None:
         return ActionPredictions(accepted)
-    effects = np.full((4, beliefs.n_actions), np.nan)
-    effects[:, beliefs.allowed] = beliefs.effects
-    return ActionPredictions(accepted, EffectPrediction(*effects))
+    effects = np.full((5, beliefs.n_actions), np.nan)
+    effects[:4, beliefs.allowed] = beliefs.effects[:4]
+    effects[4, beliefs.allowed] = _assumed(beliefs)
+    return ActionPredictions(accepted, EffectPrediction(*effects[:4]), assumed=effects[4])
 
 
 def mixed_beliefs(
@@ -111,22 +153,26 @@ def mixed_beliefs(
         asked[here] = False
     accepted = Prediction(acceptance, deviation, predicted.expert_predictions)
     effects = _mixed_effects(beliefs, now, kept, models.predict_effects(features, row.channel))
-    return ActionPredictions(accepted, effects, asked)
+    return ActionPredictions(accepted, effects, asked, _mixed_assumed(beliefs, then, now, kept))
 
 
 def believed_effects(
-    row: Any, then: Catalog, now: Catalog, models: Models
-) -> EffectPrediction | None:
+    row: Any, then: Catalog, now: Catalog, models: Models, accepted: Prediction
+) -> ActionPredictions:
     """Read which effects were believed, for a policy that predicts the acceptance anew.
 
     Parameters
     ----------
     row, then, now, models
         As for `mixed_beliefs`; the models tell the effects of actions that were no candidates.
+    accepted
+        The acceptance, predicted anew.
     """
     beliefs = Beliefs.from_bytes(row.believed)
+    kept = _kept(beliefs, then, now)
     predicted = models.predict_effects(np.frombuffer(row.features), row.channel)
-    return _mixed_effects(beliefs, now, _kept(beliefs, then, now), predicted)
+    effects = _mixed_effects(beliefs, now, kept, predicted)
+    return ActionPredictions(accepted, effects, assumed=_mixed_assumed(beliefs, then, now, kept))
 
 
 def _kept(beliefs: Beliefs, then: Catalog, now: Catalog) -> list[tuple[int, int]]:
@@ -163,8 +209,31 @@ def _mixed_effects(
     effects = np.zeros((4, len(now.actions))) if predicted is None else np.stack(predicted)
     if kept:
         here, there = np.array(kept, dtype=np.intp).T
-        effects[:, here] = 0.0 if beliefs.effects is None else beliefs.effects[:, there]
+        effects[:, here] = 0.0 if beliefs.effects is None else beliefs.effects[:4, there]
     return EffectPrediction(*effects)
+
+
+def _assumed(beliefs: Beliefs) -> Floats:
+    """Read what was assumed of each allowed action; 0 if an earlier release assumed nothing."""
+    if beliefs.effects is None or len(beliefs.effects) == 4:
+        return np.zeros(len(beliefs.allowed))
+    found: Floats = beliefs.effects[4]
+    return found
+
+
+def _mixed_assumed(
+    beliefs: Beliefs, then: Catalog, now: Catalog, kept: Sequence[tuple[int, int]]
+) -> Floats | None:
+    """Read what was assumed of the same actions; ``nan`` of others, None if all is computed again.
+
+    Before there were effects, nothing was kept: what the catalogue assumes counted fully.
+    """
+    cost_and_weight = [(one.assumed_cost, one.assumption_weight) for one in (then, now)]
+    if beliefs.effects is None or not kept or len(set(cost_and_weight)) > 1:
+        return None
+    found, (here, there) = np.full(len(now.actions), np.nan), np.array(kept, dtype=np.intp).T
+    found[here] = _assumed(beliefs)[there]
+    return found
 
 
 def told_contributions(answer: Mapping[str, Any]) -> dict[str, Explanation] | None:

@@ -15,6 +15,7 @@ from features.outcomes.examination import look_of
 from serving.catalog.decision_context import DecisionContext, RequestContext
 from serving.contract.decisions import Decision, Explanation, Predictions
 from serving.decide.answer import chosen_action, explanation, reasoning
+from serving.decide.beliefs import predict, with_priors
 from serving.decide.decision_setup import DecisionSetup
 from serving.decide.step_results import (
     ActionPredictions,
@@ -27,11 +28,11 @@ from serving.decide.step_results import (
 )
 from serving.policies.arbitration import (
     added_values,
+    caused_values,
     context_weights,
     priorities,
     priorities_at,
     priority_deviations,
-    with_conditional_priors,
 )
 from serving.policies.arms import (
     DRAWN_EVENLY,
@@ -40,7 +41,7 @@ from serving.policies.arms import (
     with_least_no_action,
 )
 from serving.policies.policy_result import Removals
-from training.arrays import Bools, Floats
+from training.arrays import Floats
 from training.bandit.exploration import draw
 
 NOTHING = np.zeros(1)  # the priority of `no_action`, and its standard deviation
@@ -80,18 +81,20 @@ def score(
     eligibility = setup.engagement_policy.evaluate(
         request, decision_context, holds, inputs.decided_at, inputs.arm, inputs.stops
     )
-    prediction, effects, _ = _with_priors(
-        setup, holds, believed, believed or predicted or predict(setup, row, request.channel)
-    )
+    asked = believed or predicted or predict(setup, row, request.channel)
+    asked, assumed = with_priors(setup, holds, asked, believed is not None)
+    prediction, effects = asked.accepted, asked.effects
     weights, remaining = context_weights(compiled, holds), inputs.remaining_value
-    added = None
+    caused = added = lost = None
     if remaining is not None:
-        added = added_values(compiled, prediction.acceptance, effects, remaining)
+        caused = caused_values(effects, assumed, remaining)
+        added = added_values(compiled, prediction.acceptance, caused)
+        lost = None if effects is None else remaining * effects.leaving_deviation
     priority = priorities(compiled, prediction.acceptance, weights, decision_context, added)
     if believed is not None:  # what was removed then is removed again: it is worth no price
         priority = np.where(np.isnan(prediction.acceptance), -np.inf, priority)
     predictions = Predictions(churn=churn, intent=intent, stage=decision_context.texts["stage"])
-    asked = (setup, inputs, eligibility, priority, predictions)
+    explained = (setup, inputs, eligibility, priority, predictions)
     then = None if believed is None and not compiled.priors else prediction
     return ScoredActions(
         predictions=predictions,
@@ -99,13 +102,14 @@ def score(
         eligibility=eligibility,
         prediction=prediction,
         effects=effects,
+        assumed=assumed,
         added=added,
         weights=weights,
         priority=priority,
         priority_deviation=priority_deviations(
-            compiled, prediction, weights, decision_context, effects, remaining or 0.0
+            compiled, prediction, weights, decision_context, caused, lost
         ),
-        reasons=reasoning(*asked, then, told) if request.explain else None,
+        reasons=reasoning(*explained, then, told) if request.explain else None,
     )
 
 
@@ -129,27 +133,6 @@ def _decision_context(
             local=setup.local(row, inputs.decided_at),
         ),
     )
-
-
-def predict(setup: DecisionSetup, row: Floats, channel: str) -> ActionPredictions:
-    """Ask the models for the acceptance and, where the objective counts them, for the effects."""
-    counts = setup.compiled.remaining is not None
-    effects = setup.models.predict_effects(row, channel) if counts else None
-    return ActionPredictions(setup.models.predict(row, channel), effects)
-
-
-def _with_priors(
-    setup: DecisionSetup,
-    holds: Bools,
-    believed: ActionPredictions | None,
-    found: ActionPredictions,
-) -> ActionPredictions:
-    """Mix the conditional priors with what the models of today have told."""
-    if not setup.compiled.priors or (believed is not None and believed.asked is None):
-        return found
-    counted = setup.models.counted
-    mixed = with_conditional_priors(setup.compiled, holds, found.accepted, counted, found.asked)
-    return found._replace(accepted=mixed)
 
 
 def select(

@@ -103,11 +103,14 @@ class ActionPredictions(NamedTuple):
     asked : shape (n_actions,)
         Of a logged decision that is made by another catalogue: whether the models were asked, as
         the action was no candidate, or has another prior now. None: all are of one origin.
+    assumed : shape (n_actions,), or None
+        What was assumed that each adds, ``nan`` where that is to be computed again; None: all is.
     """
 
     accepted: Prediction
     effects: EffectPrediction | None = None
     asked: Bools | None = None
+    assumed: Floats | None = None
 
 
 class Reasoning(NamedTuple):
@@ -126,6 +129,8 @@ class ScoredActions:
     ----------
     effects : EffectPrediction or None
         None: the objective is acceptance, or there is no effect model.
+    assumed : shape (n_actions,)
+        The part of the added values that the business assumes.
     added : shape (n_actions,), or None
         Added values, in the domain's currency; None: the objective is acceptance.
     weights, priority, priority_deviation : shape (n_actions,)
@@ -139,6 +144,7 @@ class ScoredActions:
     eligibility: EligibilityResult
     prediction: Prediction
     effects: EffectPrediction | None
+    assumed: Floats
     added: Floats | None
     weights: Floats
     priority: Floats

@@ -84,6 +84,16 @@ class ArchivedModels(ServedModels):
         """The model that is used instead of the one that decided; None if that one is kept."""
         return self._found.stand_in
 
+    @property
+    def counted(self) -> Floats:
+        """The outcomes of each action, as of `ServedModels.counted`."""
+        return self._found.models.counted
+
+    @property
+    def effects_counted(self) -> float:
+        """The decisions of the effects; 0 if the effect model is not kept."""
+        return self._found.models.effects_counted
+
     def predict(self, row: Floats, channel: str) -> Prediction:
         """Predict as `ServedModels.predict` does."""
         return self._found.models.predict(row, channel)

@@ -88,6 +88,11 @@ class ServedModels:
         """The outcomes from which the acceptance of each action was learned, shape (n_actions,)."""
         return self.bandit.model.counted
 
+    @property
+    def effects_counted(self) -> float:
+        """The decisions from which the effects were learned; 0 without an effect model."""
+        return 0.0 if self.effects is None else self.effects.counted
+
     def predict(self, row: Floats, channel: str) -> Prediction:
         """Predicted acceptance of each action of the catalogue, with its standard deviation."""
         return self.bandit.model.predict(row.take(self.columns)[None], (channel,)).of_customer(0)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from serving.catalog.compiled_catalog import CompiledCatalog
 
 NOT_LEARNED = "Its effect on other purchases and on leaving is not learned yet, and counts as 0."
-ASSUMED = "assumed to be taken from later purchases, as its effect is not learned yet"
+ASSUMED = "assumed by the business, until enough decisions have told the effects"
 SMALLEST_POINTS = 0.05  # of a percentage point: less is told with two digits
 
 
@@ -20,8 +20,8 @@ class PriorityTerms(NamedTuple):
         The predicted effects, in the domain's currency and as a probability; None: none are known.
     remaining_value
         What the customer would take along by leaving; None: the objective is acceptance.
-    is_assumed
-        Whether the effects are those that the catalogue assumes, as none is learned yet.
+    assumed
+        What the business assumes that it adds, in the domain's currency.
     """
 
     acceptance: float
@@ -30,7 +30,7 @@ class PriorityTerms(NamedTuple):
     purchases: float | None = None
     leaving: float | None = None
     remaining_value: float | None = None
-    is_assumed: bool = False
+    assumed: float = 0.0
 
     def looked_at(self, look: float, priority: float) -> PriorityTerms:
         """Return the terms at a rank that is looked at with a probability."""
@@ -42,6 +42,7 @@ class PriorityTerms(NamedTuple):
             priority=priority,
             purchases=purchases,
             leaving=leaving,
+            assumed=look * self.assumed,
         )
 
 
@@ -49,13 +50,14 @@ def priority_texts(
     compiled: CompiledCatalog, action: int, terms: PriorityTerms, currency: str
 ) -> list[str]:
     """The calculation of one action's priority, as sentences for people."""
-    purchases, leaving, remaining = terms.purchases, terms.leaving, terms.remaining_value
-    if purchases is None or leaving is None or remaining is None:
+    remaining, is_known = terms.remaining_value, terms.purchases is not None
+    if remaining is None or not (is_known or terms.assumed):
         text = priority_text(compiled, action, *terms[:3], currency)
         return [text] if remaining is None else [text, NOT_LEARNED]
     unit, value = currency.upper(), float(compiled.value[action])
+    purchases, leaving = terms.purchases or 0.0, terms.leaving or 0.0
     accepted, lost = terms.acceptance * value, -remaining * leaving
-    total = f"{accepted + purchases + lost:.2f} {unit} added value"
+    total = f"{accepted + purchases + lost + terms.assumed:.2f} {unit} added value"
     formula = compiled.catalog.arbitration.formula
     if formula is None:
         total += _factors(terms.weight, float(compiled.lever[action]))
@@ -71,7 +73,8 @@ def priority_texts(
     ]
     return [
         f"{terms.acceptance:.1%} chance of acceptance x {value:.2f} {unit} = {accepted:.2f} {unit}",
-        *([f"{_signed(purchases)} {unit}: {ASSUMED}"] if terms.is_assumed else effects),
+        *(effects if is_known else ()),
+        *([f"{_signed(terms.assumed)} {unit}: {ASSUMED}"] if terms.assumed else ()),
         f"{total} = {terms.priority:.2f} {unit}",
     ]
 

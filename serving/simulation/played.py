@@ -11,6 +11,7 @@ from datetime import timedelta
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from features.business.experiment.priority_objective import ASSUMPTION_WEIGHT
 from features.progress import Progress, quiet
 from serving.contract.lift import LiftView
 from serving.policies.arms import arm_of
@@ -33,6 +34,7 @@ _BY_ACCEPTANCE: Mapping[str, object] = {
     "no_action_share": None,
     "experiment_at_first": 0.0,
     "contact_cost_at_first": 0.0,
+    "assumption_weight": ASSUMPTION_WEIGHT,
     "exploration_scale": None,
 }
 # Keys of the catalogue that are replaced: none for the served classes as they are.

@@ -56,6 +56,7 @@ class FakeModels:
     seen: tuple[float, ...] = ()
     effects: EffectPrediction | None = None
     outcomes: float = 100.0
+    effects_counted: float = 0.0
 
     @property
     def counted(self) -> np.ndarray:

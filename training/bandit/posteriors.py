@@ -10,7 +10,7 @@ the few with whom it was never tried.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -74,7 +74,7 @@ class LinearPosteriors:
         self._state, self._given, self._groups = state, _kept(priors), dict(groups)
         self._experts = state.params.linear_experts
         self._lasts = np.array([one.half_life_decisions is None for one in self._experts])
-        # An expert that forgets starts from those that do not, so these are solved first.
+        # Those that do not forget are solved first.
         self._order = np.argsort(~self._lasts, kind="stable").tolist()
         self.actions = tuple(priors)
         n_linear, n, width = len(self._experts), len(self.actions), state.encoder.width
@@ -111,14 +111,12 @@ class LinearPosteriors:
             See `RewardModel`.
         """
         counted = self._state.counted
-        is_old = not self._all_at / GROWTH <= counted <= self._all_at * GROWTH
-        within = self._weights_at / WEIGHTS_GROWTH, self._weights_at * WEIGHTS_GROWTH
-        if is_old:
-            self._solve_all()
+        if not self._all_at / GROWTH <= counted <= self._all_at * GROWTH:
+            self._turn()
+            self._solve_each(lambda number: list(range(len(self.actions))), weigh=True)
         else:
-            if not within[0] <= counted <= within[1]:
-                self._update_weights()
-            self._solve_changed()
+            within = self._weights_at / WEIGHTS_GROWTH, self._weights_at * WEIGHTS_GROWTH
+            self._solve_each(self._changed, weigh=not within[0] <= counted <= within[1])
         among, (told, rate) = self._shares * self._scale, self._told()
         priors = self._prior, self._prior_weight
         dispersion = binary_variance.dispersion_of_rates(self._noise, *priors, rate, told)
@@ -149,8 +147,8 @@ class LinearPosteriors:
         rates = np.array([sums.rate(action) for action in self.actions])
         return counted, np.where(counted > 0, rates, np.nan)
 
-    def _solve_all(self) -> None:
-        """Turn to the principal axes of all vectors, and solve for every action."""
+    def _turn(self) -> None:
+        """Turn to the principal axes of all vectors."""
         state, width = self._state, self._state.encoder.width
         self._all_at = state.counted
         count, total, _ = state.first.pooled
@@ -164,21 +162,23 @@ class LinearPosteriors:
         for sums in state.statistics.values():
             sums.turn_to(self._basis, self._k)
         self._group_weights = self._of_groups()
-        everything = list(range(len(self.actions)))
-        for number in np.flatnonzero(self._lasts).tolist():
-            self._solve_these(number, everything)
-        self._update_weights()
-        for number in np.flatnonzero(~self._lasts).tolist():
-            self._solve_these(number, everything)
 
-    def _solve_changed(self) -> None:
-        """Solve for the actions whose outcomes have grown or decayed enough."""
+    def _solve_each(self, wanted: Callable[[int], list[int]], weigh: bool) -> None:
+        """Solve for the wanted actions of each expert; one that forgets needs the weights."""
         for number in self._order:
-            sums = self._sums(number)
-            grown = sums.changes(self.actions) > (1 + STALE) * self._solved_at[number]
-            grown |= sums.changes(self.actions, retracted=True) != self._retracted_at[number]
-            decayed = self._decayed(number, grown)
-            self._solve_these(number, [*grown.nonzero()[0].tolist(), *decayed])
+            if weigh and not self._lasts[number]:
+                self._update_weights()
+                weigh = False
+            self._solve_these(number, wanted(number))
+        if weigh:
+            self._update_weights()
+
+    def _changed(self, number: int) -> list[int]:
+        """The actions whose outcomes have grown or decayed enough."""
+        sums = self._sums(number)
+        grown = sums.changes(self.actions) > (1 + STALE) * self._solved_at[number]
+        grown |= sums.changes(self.actions, retracted=True) != self._retracted_at[number]
+        return [*grown.nonzero()[0].tolist(), *self._decayed(number, grown)]
 
     def _decayed(self, number: int, solved: Bools) -> list[int]:
         """The other actions whose outcomes have decayed enough: those that did so most, if many."""

@@ -125,8 +125,8 @@ def mixed_with_evidence(
     told : float
         `ExpertErrors.told`, divided by the noise's variance.
     """
-    likely = np.exp(log_evidence - log_evidence.max()) / (1.0 + handicaps)
     share = EVIDENCE_WEIGHT / (EVIDENCE_WEIGHT + told)
+    likely = np.exp(log_evidence - log_evidence.max()) / (1.0 + handicaps)
     mixed: Floats = share * normalised(likely) + (1.0 - share) * weights
     return mixed
 

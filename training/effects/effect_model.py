@@ -70,6 +70,11 @@ class EffectModel:
         """Names of the features that it reads, in the model input."""
         return self.encoder.features
 
+    @property
+    def counted(self) -> float:
+        """The decisions from which it was learned: of the labels that were known of most."""
+        return float(max(self.note.get("looked", 0.0), self.note.get("decisions", 0.0)))
+
     def expected_leaving(self, rows: Floats, channels: Sequence[str]) -> Floats:
         """Predict the probability to leave within `duration_days` without an action, shape (n,)."""
         vectors = self.encoder.encode(rows, channels)

@@ -37,6 +37,8 @@ class PredictsEffects(Protocol):
         The names of its features in the model input.
     distrusted
         The families of actions whose effect on leaving the features do not tell.
+    counted
+        The decisions from which they were learned.
     """
 
     @property
@@ -45,4 +47,6 @@ class PredictsEffects(Protocol):
     def features(self) -> tuple[str, ...]: ...
     @property
     def distrusted(self) -> tuple[str, ...]: ...
+    @property
+    def counted(self) -> float: ...
     def predict_each(self, rows: Floats, channels: Sequence[str]) -> list[EffectPrediction]: ...

@@ -1,4 +1,4 @@
-"""The acceptance that a business expects of an action before there are outcomes."""
+"""The expectations of a business about an action, before decisions have told more."""
 
 from __future__ import annotations
 
@@ -14,11 +14,19 @@ Acceptance = Annotated[float, Field(gt=0, lt=1)]
 
 
 class ConditionalPrior(Frozen):
-    """The expected acceptance where a condition holds; it counts as ``weight`` observations."""
+    """The expected acceptance where a condition holds; it counts as ``weight`` observations.
+
+    ``adds`` is what showing the action is expected to add there beyond the value of its acceptance,
+    in the domain's currency, such as a customer who stays; see ``assumption_weight`` of
+    `ObjectiveKeys`. Only the objective ``added_value`` counts it.
+    """
 
     when: Condition
     acceptance: Acceptance
     weight: Weight = 300.0
+    adds: Annotated[
+        Annotated[float, Field(ge=-1e9, le=1e9)] | None, Field(exclude_if=lambda one: one is None)
+    ] = None
 
 
 class Prior(Frozen):

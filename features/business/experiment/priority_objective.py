@@ -15,6 +15,7 @@ ADDED_VALUE: Literal["added_value"] = "added_value"
 PriorityObjective = Literal["acceptance", "added_value"]
 # With `added_value`, unless the catalogue says another one.
 NO_ACTION_SHARE, EXPLORATION_SCALE = 0.03, 0.4
+ASSUMPTION_WEIGHT = 30_000.0
 
 
 def _is_zero(number: float) -> bool:
@@ -39,9 +40,13 @@ class ObjectiveKeys(Frozen):
         are measured by it, so those of the first days are the sooner known. Default: 0. Only
         ``added_value`` reads it.
     contact_cost_at_first
-        What showing any action is assumed to take from later purchases, in the domain's currency,
-        as long as no effect is known: who buys today would often have bought next week, and who is
-        contacted too often buys less. Default: 0. Only ``added_value`` reads it.
+        What showing any action is assumed to take away, in the domain's currency, before effects
+        are known: who buys today would often have bought next week, and who is contacted too often
+        buys less, and leaves. A prior that says what an action ``adds`` replaces it. Default: 0.
+        Only ``added_value`` reads it.
+    assumption_weight
+        What is assumed counts half when effects were learned from so many decisions, a quarter
+        from three times as many, and so on. Default: 30,000.
     exploration_scale
         Factor on the standard deviations of priorities. Of many actions of which none is worth its
         cost, one often looks as if it were; a smaller factor tries less. Default: 0.4 with
@@ -60,6 +65,9 @@ class ObjectiveKeys(Frozen):
     contact_cost_at_first: Annotated[
         float, Field(ge=0, allow_inf_nan=False, exclude_if=_is_zero)
     ] = 0.0
+    assumption_weight: Annotated[
+        float, Field(gt=0, le=1e9, exclude_if=lambda weight: weight == ASSUMPTION_WEIGHT)
+    ] = ASSUMPTION_WEIGHT
     exploration_scale: Annotated[
         Annotated[float, Field(ge=0, le=10)] | None, Field(exclude_if=lambda scale: scale is None)
     ] = None
@@ -92,7 +100,7 @@ class ObjectiveKeys(Frozen):
 
     @property
     def assumed_cost(self) -> float:
-        """The amount that a showing is assumed to take from later purchases while none is known."""
+        """The amount that a showing is assumed to take away while no effect is known."""
         return self.contact_cost_at_first if self.pays_effects else 0.0
 
     @property

@@ -9,6 +9,7 @@ import yaml
 
 from features.business.catalog import Catalog
 from features.business.domain import load_domain
+from features.business.experiment.prior import ConditionalPrior
 from features.errors import InvalidDomain
 from features.journeys.model_input import ModelInput
 from features.settings import GROCERY, actions_beside
@@ -141,7 +142,8 @@ def test_the_conditions_of_priors_are_checked_too(load):
     assert sentence.startswith("actions.discount.prior.where.1.when is 'odd'.")
     compiled = load(actions__discount__prior=prior | {"where": where[:1]})
     stage = compiled.texts.index("stage == 'use'")
-    assert compiled.priors == [(compiled.index["discount"], [(stage, 0.2, 300.0)])]
+    expected = [(stage, ConditionalPrior(**where[0]))]
+    assert compiled.priors == [(compiled.index["discount"], expected)]
     assert load().priors == []
 
 

@@ -104,6 +104,35 @@ def test_no_action_keeps_its_share_which_is_logged(engine, ledger, now):
     assert Beliefs.from_bytes(row.believed).probability[-1] == chances["no_action"]
 
 
+def test_what_is_assumed_fades_is_told_and_is_kept_with_the_decision(domain, catalog, ledger, now):
+    """Of 10,000 decisions and 30,000 assumed ones, 3.75 of 5.00 and -0.60 of -0.80 are left."""
+    actions = catalog.model_dump(by_alias=True)["actions"]
+    where = [{"when": "age_years > 40", "acceptance": 0.2, "weight": 1e-6, "adds": 5.0}]
+    actions["discount"]["prior"] = {"acceptance": 0.2, "where": where}
+    believes = changed(catalog, contact_cost_at_first=0.8, actions=actions)
+    models = FakeModels(EXPECTED, gamma=1e9, effects=EFFECTS, effects_counted=10_000.0)
+    engine = engine_of(believes, domain, ledger, {"c1": PLUS}, models)
+    decision = shown(engine, now, explain=True, slots=2)
+    told = {one.action_id: one for one in decision.explanation.candidates}
+    assert told["discount"].assumed == pytest.approx(3.75)
+    assert told["call_back"].assumed == pytest.approx(-0.6)
+    # 3 + 0.5 - 82 x 0.01 - 0.6 - 1
+    assert told["call_back"].priority == pytest.approx(1.08)
+    reasons = {one.action_id: one.reasons for one in decision.actions}["call_back"]
+    assert reasons[1].startswith("+0.50 EUR: other purchases")
+    assert reasons[3:5] == [
+        f"-0.60 EUR: {ASSUMED}",
+        "2.08 EUR added value - 1.00 EUR cost = 1.08 EUR",
+    ]
+    row = rows(ledger)[-1]
+    assert len(Beliefs.from_bytes(row.believed).effects) == 5
+    # Neither the effect model of then is asked nor how much it had learned.
+    later = engine_of(believes, domain, ledger, {}, FakeModels(EXPECTED, gamma=1e9, versions={}))
+    assert repeated(later, row) == row.answer
+    mixed = mixed_beliefs(row, believes, believes, models)
+    assert mixed.assumed[:2] == pytest.approx([-0.6, 3.75])
+
+
 @pytest.mark.parametrize("effects", [None, EFFECTS], ids=["unknown", "known"])
 def test_until_effects_are_known_a_share_is_an_experiment_and_a_contact_costs_what_is_assumed(
     domain, catalog, ledger, now, effects
@@ -117,7 +146,8 @@ def test_until_effects_are_known_a_share_is_an_experiment_and_a_contact_costs_wh
     if effects is None:
         # call_back: 3 - 0.75 - 1 = 1.25; discount: 1 - 0.75 - 0.5
         assert chances == pytest.approx({"call_back": 0.7, "discount": 0.1, "no_action": 0.2})
-        assert (told["call_back"].priority, told["call_back"].purchases) == (1.25, -0.75)
+        assert (told["call_back"].priority, told["call_back"].assumed) == (1.25, -0.75)
+        assert told["call_back"].purchases is told["call_back"].leaving is None
         first = {one.action_id: one.reasons for one in decision.actions}["call_back"]
         assert first[1:3] == [
             f"-0.75 EUR: {ASSUMED}",
@@ -125,7 +155,7 @@ def test_until_effects_are_known_a_share_is_an_experiment_and_a_contact_costs_wh
         ]
     else:
         assert chances["no_action"] == pytest.approx(0.03)
-        assert told["call_back"].purchases == 0.5
+        assert (told["call_back"].purchases, told["call_back"].assumed) == (0.5, -0.75)
     row = rows(ledger)[-1]
     assert repeated(engine, row) == row.answer
     nothing = decide(engine, now, decision_id="nothing", exclude=["call_back", "discount"])
@@ -213,7 +243,9 @@ def test_another_catalogue_takes_what_was_believed_and_asks_for_the_rest(
     other, [row] = changed(catalog, actions=actions), rows(ledger)
     later = EffectPrediction(*np.full((4, 4), 7.0))
     models = FakeModels(dict.fromkeys(actions, 0.4), effects=later)
-    predicted, effects, _ = mixed_beliefs(row, catalog, other, models)
+    predicted, effects, _, assumed = mixed_beliefs(row, catalog, other, models)
+    assert np.isnan(assumed).tolist() == [False, False, True, True]
+    assert mixed_beliefs(row, catalog, changed(other, assumption_weight=9.0), models)[3] is None
     assert predicted.acceptance.tolist() == [0.3, 0.2, 0.4, 0.4]
     assert effects.purchases.tolist() == [0.5, -0.25, 7.0, 7.0]
     assert effects.leaving_deviation.tolist() == [0.001, 0.002, 7.0, 7.0]

@@ -29,8 +29,8 @@ def test_a_candidate_is_read_as_it_was_believed_and_others_are_nan(engine, ledge
     decision = decide(engine, now, exclude=["talk_plus"], slots=2)
     [row] = rows(ledger)
     record, compiled = json.loads(row.record), engine.setup.compiled
-    found, effects, _ = read_beliefs(row.believed, record, compiled)
-    assert effects is None
+    found, effects, *others = read_beliefs(row.believed, record, compiled)
+    assert (effects, *others) == (None, None, None)
     expected = [believed[name] if name != "talk_plus" else np.nan for name in compiled.actions]
     np.testing.assert_array_equal(found.acceptance, expected)
     np.testing.assert_array_equal(found.deviation, np.where(np.isnan(expected), np.nan, 0.0))
@@ -140,7 +140,7 @@ def test_beliefs_of_a_later_program_are_refused():
     some = np.zeros(0, dtype=np.intp)
     packed = Beliefs(3, some, empty, empty, np.ones(1), some, np.zeros((0, 3))).to_bytes()
     assert Beliefs.from_bytes(packed).experts.shape == (0, 3)
-    with pytest.raises(ValueError, match="format 03"):
-        Beliefs.from_bytes(b"\x03" + packed[1:])
+    with pytest.raises(ValueError, match="format 04"):
+        Beliefs.from_bytes(b"\x04" + packed[1:])
     with pytest.raises(ValueError, match=r"of which there were 16"):
         Beliefs.from_bytes(packed + b"\x00")

@@ -11,6 +11,8 @@ from serving.catalog.compiled_catalog import CompiledCatalog
 from serving.catalog.decision_context import DecisionContext
 from serving.policies.arbitration import (
     added_values,
+    assumed_values,
+    caused_values,
     context_weights,
     priorities,
     priorities_at,
@@ -106,15 +108,18 @@ def of_one(purchases=0.2, purchases_deviation=0.0, leaving=0.009, leaving_deviat
 
 
 def test_the_added_value_is_that_of_the_docstring(book):
-    compiled, accepted = book(value=36), np.array([0.04])
+    compiled, accepted, nothing = book(value=36), np.array([0.04]), np.zeros(1)
     # 0.04 x 36.00 + 0.20 - 89.00 x 0.009
-    assert added_values(compiled, accepted, of_one(), 89.0) == pytest.approx([0.839])
-    assert added_values(compiled, accepted, None, 89.0) == pytest.approx([1.44])
+    caused = caused_values(of_one(), nothing, 89.0)
+    assert added_values(compiled, accepted, caused) == pytest.approx([0.839])
+    assert caused_values(of_one(), np.array([-1.5]), 89.0) == pytest.approx(caused - 1.5)
+    unknown = caused_values(None, np.array([-0.44]), 89.0)
+    assert added_values(compiled, accepted, unknown) == pytest.approx([1.0])
 
 
 def test_an_acceptance_may_cost_margin(book):
     compiled, accepted = book(value=-8), np.array([0.25])
-    assert added_values(compiled, accepted, None, 89.0) == pytest.approx([-2.0])
+    assert added_values(compiled, accepted, np.zeros(1)) == pytest.approx([-2.0])
     sure = Prediction(accepted, np.array([0.1]), np.array([[0.25]]))
     deviation = priority_deviations(compiled, sure, np.ones(1), nobody(compiled))
     assert deviation == pytest.approx([0.8])
@@ -131,7 +136,9 @@ def test_the_deviation_is_that_of_independent_terms(book):
 
     def spread(effects, compiled=compiled):
         accepted = Prediction(np.array([0.4]), np.array([0.09]), np.array([[0.4]]))
-        return priority_deviations(compiled, accepted, one, nobody(compiled), effects, 40.0)
+        caused = caused_values(effects, np.array([-2.0]), 40.0)
+        lost = None if effects is None else 40.0 * effects.leaving_deviation
+        return priority_deviations(compiled, accepted, one, nobody(compiled), caused, lost)
 
     # weight 1.5 x lever 2 x the root of (10 x 0.09)^2 + (40 x 0.02)^2 = 0.81 + 0.64: no action is
     # tried for what is sold in the weeks after.
@@ -186,6 +193,33 @@ def test_the_first_prior_whose_condition_holds_is_mixed_by_its_weight(
     # What was believed when a decision was made holds its prior already.
     assert with_conditional_priors(*asked, np.array([False])).acceptance == 0.04
     assert learned.acceptance == 0.04
+
+
+@pytest.mark.parametrize(
+    ("holds", "counted", "expected"),
+    [
+        ([True, False], 0.0, 5.0),
+        ([True, False], 10_000.0, 3.75),  # 5 x 30,000 / 40,000
+        ([False, True], 90_000.0, -0.5),  # that prior says nothing of it: the cost of a contact
+        ([False, False], 30_000.0, -1.0),
+    ],
+)
+def test_what_is_assumed_fades_as_decisions_tell_the_effects(
+    toy_domain, toy_catalog, holds, counted, expected
+):
+    where = [WHERE[0] | {"adds": 5.0}, WHERE[1]]
+    action = ACTION | {"prior": {"acceptance": 0.05, "where": where}}
+
+    def assumed(**keys):
+        content = changed(toy_catalog, actions={"offer": action}, **keys)
+        compiled = CompiledCatalog(content, toy_domain, ModelInput(toy_domain))
+        return assumed_values(compiled, np.array(holds), counted)
+
+    careful = {"objective": "added_value", "contact_cost_at_first": 2.0}
+    assert assumed(**careful) == pytest.approx([expected])
+    sooner = assumed(**careful, assumption_weight=30.0)
+    assert sooner == pytest.approx([expected * (30_000 + counted) / 1_000 / (30 + counted)])
+    assert assumed(objective="acceptance", contact_cost_at_first=2.0).tolist() == [0.0]
 
 
 def test_a_formula_may_name_the_added_value(book):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from serving.policies.priority_text import (
+    ASSUMED,
     NOT_LEARNED,
     PriorityTerms,
     no_action_texts,
@@ -50,6 +51,17 @@ def test_a_formula_is_told_with_the_added_value(book):
     assert told[3] == "0.91 EUR added value; added_value - cost = 0.61 EUR"
 
 
+def test_what_the_business_assumes_is_told_beside_what_was_learned_or_alone(book):
+    assumed = TERMS._replace(assumed=-1.25)
+    texts = priority_texts(book(), 0, assumed, "eur")
+    assert texts[3] == f"-1.25 EUR: {ASSUMED}"
+    assert texts[4].startswith("-0.34 EUR added value x weight 1.2 ")  # 0.91 without it
+    alone = assumed._replace(purchases=None, leaving=None)
+    texts = priority_texts(book(), 0, alone, "eur")
+    assert texts[1] == f"-1.25 EUR: {ASSUMED}" and len(texts) == 3
+    assert texts[2].startswith("0.26 EUR added value")  # 0.042 x 36 - 1.25
+
+
 def test_without_effects_the_sum_is_told_in_one_sentence(book):
     plain = PriorityTerms(0.042, 1.0, 1.21)
     text = "4.2% chance of acceptance x 36.00 EUR - 0.30 EUR cost = 1.21 EUR"
@@ -63,6 +75,7 @@ def test_at_a_rank_that_is_looked_at_less_all_terms_are_smaller():
     seen = TERMS.looked_at(0.5, 0.25)
     assert seen == PriorityTerms(0.021, 1.2, 0.25, 0.1, 0.0045, 89.0)
     assert PriorityTerms(0.042, 1.0, 1.0).looked_at(0.5, 0.3).purchases is None
+    assert TERMS._replace(assumed=5.0).looked_at(0.5, 0.25).assumed == 2.5
 
 
 def test_no_action_says_what_it_saves_or_that_it_was_tried():

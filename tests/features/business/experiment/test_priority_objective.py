@@ -92,7 +92,9 @@ def test_what_is_done_and_assumed_at_first_counts_where_effects_are_paid(
     again = Catalog.model_validate_json(careful.model_dump_json())
     assert (again.first_experiment, again.assumed_cost) == read
     assert ("known, 0.3 is an experiment" in again.objective_in_words) == (read[0] > 0)
-    assert "at_first" not in toy_catalog.model_dump_json()
+    plain = toy_catalog.model_dump_json()
+    assert "at_first" not in plain and "assumption_weight" not in plain
+    assert again.assumption_weight == 30_000
     for name, wrong in (("experiment_at_first", 1.1), ("contact_cost_at_first", -1)):
         with pytest.raises(ValueError, match=rf"(?s){name}.*than or equal to"):
             toy_catalog.with_parts(**{name: wrong})
