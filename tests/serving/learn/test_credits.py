@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from features.ledger import tables
 from features.outcomes.credit_rules import Credit
-from features.outcomes.delay_epochs import ResponseDelays
+from features.outcomes.delay_epochs import ResponseDelays, shares_unseen
 from features.outcomes.logged_actions import LoggedAction, read_logged_actions
 from serving.learn.credits import (
     CreditChange,
@@ -108,7 +108,8 @@ def test_a_credit_that_is_written_is_no_change_any_more(ledger, now, toy_catalog
         at, delays = now + days * DAY, ResponseDelays(toy_catalog)
         return ledger.read(lambda c: read_credit_changes(c, ["d1"], LAYOUT, at, delays))
 
-    for days, count, revise_at in ((8.0, 0.75, now + 14 * DAY), (15.0, 1.0, None)):
+    last = float(shares_unseen(14 * DAY.total_seconds())[-1])
+    for days, count, revise_at in ((8.0, last, now + 14 * DAY), (15.0, 1.0, None)):
         [change] = changes(days)
         assert (change.new, change.revise_at) == (Credit(0.0, count), revise_at)
         write(ledger, change)

@@ -23,6 +23,8 @@ from features.ingest.erasure import Erasure
 from features.journeys.model_input import ModelInput
 from features.ledger import tables
 from features.ledger.ledger import Ledger
+from features.outcomes.delay_epochs import shares_unseen
+from features.outcomes.silence import FRACTIONS
 from serving.contract.events import OutcomeRequest
 from serving.decide.outcomes import record_outcome
 from serving.learn.learner import Learner, RevisionConflict
@@ -51,7 +53,9 @@ PARAMS = TrainingParams(
 S = 1 / 10
 
 
-FIRST = 1 / 128  # the count of a silence at first: the middle of the first interval of its window
+# Without delays to learn from: the counts of a silence in the intervals of a window of 14 days.
+UNSEEN = shares_unseen(14 * DAY.total_seconds()).tolist()
+FIRST = UNSEEN[0]
 
 
 def on_top(n: float, y: float) -> float:
@@ -183,11 +187,11 @@ def test_all_channels_learn_alike_before_the_encoder_is_fitted(shop):
 
 
 def test_silence_counts_as_more_of_a_no_the_older_it_gets(shop):
-    """Without delays to learn from, as much as of its window has passed."""
+    """Without delays to learn from, by the curve of all orders of magnitude."""
+    assert pytest.approx([0.4633, 0.5996, 0.6804, 0.7527, 0.8386, 0.9466], abs=1e-4) == UNSEEN
     shop.decide("d1")
     learner, window = shop.learner(), 14 * DAY
-    ages = [(0, FIRST), (1 / 64, 5 / 128), (1 / 16, 3 / 32), (1 / 8, 3 / 16), (1 / 4, 3 / 8)]
-    for age, count in [*ages, (1 / 2, 3 / 4), (1, 1.0)]:
+    for age, count in zip(FRACTIONS, [*UNSEEN, 1.0], strict=True):
         assert learner.step(shop.now + age * window)
         assert shop.counted() == {("d1", "discount"): (0.0, pytest.approx(count))}
         assert shop.expects() == pytest.approx(after(count, 0.0))

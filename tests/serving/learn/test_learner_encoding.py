@@ -17,7 +17,7 @@ from serving.learn.checkpoints import CheckpointFolder
 from serving.learn.stored_state import StateStore
 from serving.learn.updates import BanditUpdates, FittedTrees
 from tests.bandits import PLAIN
-from tests.serving.learn.test_learner import HOUR, Shop, a_champion
+from tests.serving.learn.test_learner import FIRST, HOUR, Shop, a_champion
 from training.bandit.artifact import Bandit
 from training.bandit.bandit_state import BanditState
 from training.bandit.encoder import Encoder
@@ -113,7 +113,7 @@ def test_silences_are_recounted_in_the_new_basis_too(shop):
     show(shop, range(5, 10), tell=False)
     learner.step(shop.now + HOUR)
     same(stored(shop), with_encoder(shop, encoder_of(shop, 8), 8))
-    assert stored(shop).counted == pytest.approx(5 + 5 / 128)
+    assert stored(shop).counted == pytest.approx(5 + 5 * FIRST)
 
 
 def test_a_learner_that_comes_late_ends_with_the_same_encoder_and_sums(

@@ -20,7 +20,7 @@ from serving.learn.learner import Learner
 from serving.models.served_models import ServedModels, blank_reward, columns_of
 from serving.models.snapshots import newest_snapshot
 from tests.serving.fakes import changed, decide, engine_of
-from tests.serving.learn.test_learner import PARAMS, Shop
+from tests.serving.learn.test_learner import PARAMS, UNSEEN, Shop
 from training.bandit.contextual_bandit import ContextualBandit
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -171,14 +171,14 @@ def test_a_learner_that_is_killed_and_late_ends_where_one_that_always_ran_does(
 def test_a_silence_goes_on_counting_when_its_action_leaves_the_catalogue(
     ledger, toy_domain, toy_catalog, now
 ):
-    """Without delays to learn from, it counts as much as has passed of its window of 14 days."""
+    """Without delays to learn from, it counts by the middle of the interval of its window."""
     shop = Shop(ledger, toy_domain, toy_catalog, now)
     shop.decide("d1")
     learner = shop.learner()
     learner.step(now + HOUR)
     actions = toy_catalog.model_dump(mode="json")["actions"]
     learner.catalog = changed(toy_catalog, actions={"call_back": actions["call_back"]})
-    for days, count in ((1, 3 / 32), (4, 3 / 8), (14, 1.0)):
+    for days, count in ((1, UNSEEN[2]), (4, UNSEEN[4]), (14, 1.0)):
         while learner.step(now + days * DAY):
             pass
         assert shop.counted() == {("d1", "discount"): (0.0, pytest.approx(count))}

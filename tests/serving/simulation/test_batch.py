@@ -54,6 +54,7 @@ class EveryFeature:
 
     features = ("events_n",)
     distrusted = ()
+    counted = 100.0
 
     def __init__(self, actions: tuple[str, ...]) -> None:
         self.actions = actions
