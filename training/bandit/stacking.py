@@ -120,12 +120,15 @@ def mixed_with_evidence(
     ----------
     weights : shape (n_experts,)
     log_evidence : shape (n_experts,)
-        `ridge.log_evidence` of each; ``-inf`` of one that has none.
+        `ridge.log_evidence` of each; ``-inf`` of one that has none. If none has any, the stacking
+        weights are returned.
     handicaps : shape (n_experts,)
         In outcomes; the prior odds of an expert are 1 : (1 + handicap).
     told : float
         `ExpertErrors.told`, divided by the noise's variance.
     """
+    if not np.isfinite(log_evidence).any():
+        return weights
     share = EVIDENCE_WEIGHT / (EVIDENCE_WEIGHT + told)
     likely = np.exp(log_evidence - log_evidence.max()) / (1.0 + handicaps)
     mixed: Floats = share * normalised(likely) + (1.0 - share) * weights
