@@ -231,7 +231,11 @@ class Archive:
         if bandit is None:
             return None, StandIn(f"the priors of the catalogue, {gone}", False) if gone else None
         with self._solving:
-            reward = bandit.state.model(catalog.priors, catalog.groups_of)
+            # A learner would have published the held ones.
+            would_serve = any(bandit is held for held in self._held.values())
+            reward = bandit.state.model(
+                catalog.priors, catalog.groups_of, weights_first=would_serve
+            )
         return reward, StandIn(f"the champion of then, {gone}", True) if gone else None
 
     def _load_classifier(self, name: str, number: str) -> Classifier:

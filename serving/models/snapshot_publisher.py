@@ -101,7 +101,7 @@ class SnapshotPublisher:
 
     def pack(self, state: BanditState, catalog: Catalog, base: str, looks: Looks) -> PackedSnapshot:
         """Serialise the model of a state for a catalogue, with its looks; see `pack_model`."""
-        model = state.model(catalog.priors, catalog.groups_of)
+        model = state.model(catalog.priors, catalog.groups_of, weights_first=True)
         return self.pack_model(replace(model, looks=looks), base)
 
     def pack_model(self, model: RewardModel, base: str) -> PackedSnapshot:

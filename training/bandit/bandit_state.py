@@ -209,6 +209,7 @@ class BanditState:
         priors: Priors | Sequence[str],
         groups: Mapping[str, str] | None = None,
         reward_range: tuple[float, float] = REWARDS,
+        weights_first: bool = False,
     ) -> RewardModel:
         """Return the reward model of the actions of a catalogue.
 
@@ -220,11 +221,13 @@ class BanditState:
             See `LinearPosteriors`.
         reward_range
             The lowest and the highest reward that can be.
+        weights_first
+            See `LinearPosteriors.model`.
         """
         groups = groups or {}
         if self._posteriors is None or not self._posteriors.serve(priors, groups):
             self._posteriors = LinearPosteriors(self, priors, groups)
-        return self._posteriors.model(reward_range)
+        return self._posteriors.model(reward_range, weights_first)
 
     def to_bytes(self) -> bytes:
         """Serialise the state without pickles; inverse of `from_bytes`."""

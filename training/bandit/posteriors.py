@@ -74,8 +74,7 @@ class LinearPosteriors:
         self._state, self._given, self._groups = state, _kept(priors), dict(groups)
         self._experts = state.params.linear_experts
         self._lasts = np.array([one.half_life_decisions is None for one in self._experts])
-        # Those that do not forget are solved first.
-        self._order = np.argsort(~self._lasts, kind="stable").tolist()
+        self._order = np.argsort(~self._lasts, kind="stable").tolist()  # those that forget: last
         self.actions = tuple(priors)
         n_linear, n, width = len(self._experts), len(self.actions), state.encoder.width
         self._k = min(EXACT_AXES, width)
@@ -97,10 +96,10 @@ class LinearPosteriors:
 
     def serve(self, priors: Priors | Sequence[str], groups: Mapping[str, str]) -> bool:
         """Tell if these are the posteriors for some priors and groups."""
-        same_order = tuple(priors) == self.actions
-        return same_order and _kept(priors) == self._given and groups == self._groups
+        mine = self.actions, self._given, self._groups
+        return (tuple(priors), _kept(priors), groups) == mine
 
-    def model(self, reward_range: tuple[float, float]) -> RewardModel:
+    def model(self, reward_range: tuple[float, float], weights_first: bool = False) -> RewardModel:
         """Solve what has changed, and return the reward model.
 
         The model's arrays belong to this object: the next call changes them.
@@ -109,14 +108,17 @@ class LinearPosteriors:
         ----------
         reward_range
             See `RewardModel`.
+        weights_first
+            Weigh the experts before those that forget are solved, and by evidence until their
+            errors tell. Not so versions of the registry: their decisions are repeated to the byte.
         """
-        counted = self._state.counted
+        counted, self._by_evidence = self._state.counted, weights_first
         if not self._all_at / GROWTH <= counted <= self._all_at * GROWTH:
             self._turn()
-            self._solve_each(lambda number: list(range(len(self.actions))), weigh=True)
+            self._solve_each(lambda number: list(range(len(self.actions))), True, weights_first)
         else:
             within = self._weights_at / WEIGHTS_GROWTH, self._weights_at * WEIGHTS_GROWTH
-            self._solve_each(self._changed, weigh=not within[0] <= counted <= within[1])
+            self._solve_each(self._changed, not within[0] <= counted <= within[1], True)
         among, (told, rate) = self._shares * self._scale, self._told()
         priors = self._prior, self._prior_weight
         dispersion = binary_variance.dispersion_of_rates(self._noise, *priors, rate, told)
@@ -163,10 +165,10 @@ class LinearPosteriors:
             sums.turn_to(self._basis, self._k)
         self._group_weights = self._of_groups()
 
-    def _solve_each(self, wanted: Callable[[int], list[int]], weigh: bool) -> None:
-        """Solve for the wanted actions of each expert; one that forgets needs the weights."""
+    def _solve_each(self, wanted: Callable[[int], list[int]], weigh: bool, first: bool) -> None:
+        """Solve for the wanted actions; ``first``: weigh before those that forget are solved."""
         for number in self._order:
-            if weigh and not self._lasts[number]:
+            if weigh and first and not self._lasts[number]:
                 self._update_weights()
                 weigh = False
             self._solve_these(number, wanted(number))
@@ -231,8 +233,7 @@ class LinearPosteriors:
         """Prior mean of an action's weights."""
         # An expert that forgets learns what has changed: it starts from the mixture of the others.
         if self._experts[number].half_life_decisions is not None:
-            found: Floats = self._lasting @ self.weights[:, index]
-            return found
+            return np.asarray(self._lasting @ self.weights[:, index])
         of_group = self._group_weights.get((number, index), np.zeros(self.weights.shape[-1]))
         own = max(self._state.first.counted(self.actions[index]), 0.0)
         return of_group * (GROUP_WEIGHT / (GROUP_WEIGHT + own))
@@ -276,7 +277,7 @@ class LinearPosteriors:
         weights = errors.expert_weights(handicaps * variance)
         if state.trees is None:
             weights = np.append(normalised(weights[:-1]), 0.0)
-        told = errors.told() / variance
+        told = errors.told() / variance if self._by_evidence else np.inf
         weights = mixed_with_evidence(weights, self._evidence(variance), handicaps, told)
         self.expert_weights = weights
         self._lasting = normalised(np.where(self._lasts, weights[:-1], 0.0))

@@ -125,7 +125,7 @@ def mixed_with_evidence(
     handicaps : shape (n_experts,)
         In outcomes; the prior odds of an expert are 1 : (1 + handicap).
     told : float
-        `ExpertErrors.told`, divided by the noise's variance.
+        `ExpertErrors.told`, divided by the noise's variance; infinite: evidence does not count.
     """
     if not np.isfinite(log_evidence).any():
         return weights

@@ -94,7 +94,8 @@ def test_it_is_what_a_learner_published_that_stopped_then(shop, params, with_ver
     past = PastLearner(shop.ledger, shop.domain, shop.catalog, params)
     named = past.prior() if version is None else NamedBandit(*version)
     found = past.would_serve(named, stopped_at)
-    model = found.bandit.state.model(shop.catalog.priors, shop.catalog.groups_of)
+    asked = shop.catalog.priors, shop.catalog.groups_of
+    model = found.bandit.state.model(*asked, weights_first=True)
     assert model.encoder.features == published.encoder.features
     rows = np.repeat(GRID[:, None], len(model.encoder.features), axis=1)
     ours, theirs = (one.predict(rows, ["app"] * len(rows)) for one in (model, published))

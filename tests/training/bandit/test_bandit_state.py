@@ -156,6 +156,33 @@ def test_only_recorded_predictions_add_errors():
     assert none.model(PRIORS).expert_weights[0] > 0.99  # the other one has a handicap
 
 
+@pytest.mark.parametrize("clear", [False, True])
+def test_a_first_batch_of_outcomes_is_weighed_by_evidence(clear):
+    """All experts have predicted the prior. Noise asks for the large ridge, a clear rule does not.
+
+    A version of the registry has the weights of the handicaps, as before.
+    """
+    rng, names = np.random.default_rng(8), tuple(f"x{number}" for number in range(40))
+    rows, n = rng.normal(size=(300, 40)), 300
+    yes = rows[:, :3].sum(axis=1) > 0 if clear else rng.random(n) < 0.2
+    predicted = np.full((n, 4), 0.3)
+    told = OutcomeBatch(
+        rows, ["app"] * n, ["call"] * n, yes.astype(float), np.ones(n), np.arange(n), predicted
+    )
+    params = plain(
+        {"ridge": 1.0},
+        {"ridge": 1_000.0, "handicap": 50.0},
+        {"ridge": 100.0, "handicap": 30.0, "half_life_decisions": HALF_LIFE},
+    )
+    state = BanditState(Encoder(names, ("app",), np.zeros(40), np.ones(40)), params)
+    state.learn(told)
+    served = state.model(PRIORS, weights_first=True).expert_weights
+    assert served.argmax() == (0 if clear else 1) and served.max() > 0.99
+    again = BanditState.from_bytes(state.to_bytes())
+    version = again.model(PRIORS).expert_weights
+    assert version.argmax() == 0 and 0.5 < version[0] < 0.99
+
+
 def test_errors_decay_with_the_shortest_half_life():
     told = replace(some_outcomes(12, 20), at=np.zeros(20))
     state = state_of(told)

@@ -107,6 +107,7 @@ def test_evidence_counts_until_the_errors_have_told():
     assert mixed(0.0) == pytest.approx([0.25, 0.75, 0.0])
     assert mixed(EVIDENCE_WEIGHT) == pytest.approx([0.625, 0.375, 0.0])
     assert mixed(1e9) == pytest.approx(weights, abs=1e-6)
+    assert mixed(np.inf).tolist() == weights.tolist()
     nobody = np.full(3, -np.inf)
     assert mixed_with_evidence(weights, nobody, handicaps, 0.0).tolist() == weights.tolist()
 
