@@ -1,6 +1,6 @@
 """Beliefs about the actions: of the models, and of the business.
 
-It is kept with a decision, so that no model is asked when the decision is made again.
+They are kept with a decision, so that no model is asked when it is made again.
 """
 
 from __future__ import annotations

@@ -48,6 +48,9 @@ def test_the_numbers_are_read_when_first_asked_for(toy_domain, stand_in):
     assert reads == []
     known = models.predict(row, "app").acceptance
     assert known.tolist() == models_of(model_input, 1.0).predict(row, "app").acceptance.tolist()
+    other = models_of(model_input, 0.5)
+    later = replace(models_of(model_input, 1.0), bandit=other.bandit)
+    assert ArchivedModels.around(plain, lambda: FoundModels(later, None)).counted is later.counted
     told = models.why_acceptance(row, "app", ["discount"])
     assert (told is None) == (stand_in is not None and not stand_in.explains)
     assert models.stand_in == stand_in and reads == [1]
@@ -56,13 +59,14 @@ def test_the_numbers_are_read_when_first_asked_for(toy_domain, stand_in):
 def test_effects_are_those_of_the_model_that_was_read_and_a_lost_one_is_named(toy_domain):
     model_input = ModelInput(toy_domain)
     plain = replace(models_of(model_input, 0.0), versions={"bandit": "7.3", "effects": "4"})
-    model = an_effect_model(tuple(PRIORS))
+    model = replace(an_effect_model(tuple(PRIORS)), note={"looked": 700.0})
     found = plain.with_effects(model, "4", model_input.names)
     models = ArchivedModels.around(plain, lambda: FoundModels(found, None))
     row = np.zeros(len(model_input.names))
     expected = found.predict_effects(row, "app")
     assert models.predict_effects(row, "app").purchases.tolist() == expected.purchases.tolist()
     assert not models.lacks_effects
+    assert (models.effects_counted, plain.effects_counted) == (700.0, 0.0)
     lost = ArchivedModels.around(plain, lambda: FoundModels(plain, None))
     assert lost.predict_effects(row, "app") is None and lost.lacks_effects
 

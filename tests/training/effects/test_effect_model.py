@@ -56,6 +56,12 @@ def customers(n: int = 9, n_features: int = 5):
     return rows, [("email", "app", "", "fax")[number % 4] for number in range(n)]
 
 
+def test_it_counts_the_decisions_of_the_label_that_is_known_of_most():
+    assert MODEL.counted == 1200.0 and random_model().counted == 0.0
+    sold = replace(MODEL, note={"looked": 0.0, "decisions": 310.5})
+    assert sold.counted == 310.5
+
+
 def test_a_prediction_is_that_by_hand():
     (found,) = MODEL.predict_each(np.array([[14.0]]), ("email",))
     # The vector is (1, 2, 1), along the basis (1, 5). The rate is 0.002 exp(-1 + 0.25) a day.
