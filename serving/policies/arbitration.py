@@ -75,8 +75,8 @@ def assumed_values(compiled: CompiledCatalog, holds: Bools, counted: float) -> F
 
         assumed = what it adds x weight / (weight + decisions)
 
-    What it adds stands in the first conditional prior that holds, or is less the catalogue's cost
-    of a contact. With 5.00, a weight of 30,000 and effects of 10,000 decisions it is 3.75.
+    The first conditional prior that holds says what it adds; if it says nothing, it is minus the
+    catalogue's cost of a contact. With 5.00, a weight of 30,000 and 10,000 decisions it is 3.75.
 
     Parameters
     ----------
