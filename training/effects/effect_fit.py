@@ -39,8 +39,9 @@ from training.params import EffectParams
 AUDIT_RIDGE = 30.0
 # Of the prior of the effects on purchases, times the given one.
 PURCHASES_WEIGHTS = (1 / 4096, 1 / 1024, 1 / 256, 1 / 64, 1 / 16, 1 / 4, 1.0)
-# Of the prior of a mean effect on purchases, times that of how the effect differs: all decisions
-# tell of the mean, and held like a difference it would stay near 0 for months.
+# Of the prior of a mean effect on purchases, times the given one. All decisions tell of the mean, and
+# held like a difference it would stay near 0 for months. It is chosen apart: where one difference is
+# clear, the mean would be believed at once as well, with all its noise.
 LEVEL_PRIOR = 1 / 64
 NO_RATE = -50.0  # log of a rate of leaving of about 0 a day
 
@@ -202,7 +203,8 @@ class _Fit:
     def add_up(self, read: ReadDecisions) -> None:
         """Add up the regressions of all effects over all decisions."""
         *of_leaving, everybody = self._actions_of_labels
-        sums = [*map(self._sums, of_leaving), self._sums(everybody, LEVEL_PRIOR)]
+        level_prior = LEVEL_PRIOR * self._params.purchases_prior
+        sums = [*map(self._sums, of_leaving), self._sums(everybody, level_prior)]
         for some in self._read(read):
             vectors = self._at_decision(some)
             mine = vectors @ self._basis
@@ -226,7 +228,7 @@ class _Fit:
         rest = margin - vectors[ripe] @ self._of_margin
         yield _Label(ripe, centred[ripe], rest, share * weight[ripe])
 
-    def _sums(self, actions: Ints, level_prior: float = 1.0) -> EffectSums:
+    def _sums(self, actions: Ints, level_prior: float | None = None) -> EffectSums:
         names = tuple(self._business.actions[action] for action in actions)
         blocks = EffectBlocks(names, self._business.groups, self._basis.shape[1])
         return EffectSums(blocks, level_prior)

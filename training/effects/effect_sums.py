@@ -184,8 +184,9 @@ class EffectSums:
 
     Parameters
     ----------
-    level_prior : float
-        Weight of the prior of a mean effect, times that of how the effect differs.
+    level_prior : float or None
+        Weight of the prior of a mean effect, in decisions; it is chosen by the labels too, apart
+        from that of how effects differ. None: it is the same.
 
     References
     ----------
@@ -194,7 +195,7 @@ class EffectSums:
     Nie & Wager (2021), "Quasi-oracle estimation of heterogeneous treatment effects".
     """
 
-    def __init__(self, blocks: EffectBlocks, level_prior: float = 1.0) -> None:
+    def __init__(self, blocks: EffectBlocks, level_prior: float | None = None) -> None:
         self.blocks, self._level_prior = blocks, level_prior
         self._second = np.zeros((blocks.total, blocks.total))
         self._first = np.zeros(blocks.total)
@@ -255,30 +256,38 @@ class EffectSums:
         """Find the weights of the prior: of all blocks together, then of each."""
         noise = self._noise(self._posterior(np.array([max(tried) * prior_decisions])))
 
-        def found(times: Floats) -> tuple[float, _Posterior]:
-            posterior = self._posterior(prior_decisions * times)
-            away = float(np.square(np.log2(times) / STEP).sum()) / 2
-            return self._evidence(posterior, noise) - away, posterior
+        def found(times: Floats, of_means: float = 1.0) -> tuple[float, _Posterior]:
+            posterior = self._posterior(prior_decisions * times, of_means)
+            steps = np.log2(np.append(times, of_means)) / STEP
+            return self._evidence(posterior, noise) - float(np.square(steps).sum()) / 2, posterior
 
         times = np.array([max(tried, key=lambda one: found(np.array([one]))[0])])
+        of_means = 1.0
+        if self._level_prior is not None:
+            of_means = max(tried, key=lambda one: found(times, one)[0])
+        best = found(times, of_means)
         if self.blocks.total > MOST_BY_BLOCK:
-            return found(times)[1]
+            return best[1]
         times = np.repeat(times, self.blocks.block_of[-1])
-        best = found(times)
+        best = found(times, of_means)
         near = [other for other in tried if 1 / FACTOR <= other / times[0] <= FACTOR]
         for block in range(len(times)):
             for other in near:
                 changed = times.copy()
                 changed[block] = other
-                if (one := found(changed))[0] > best[0]:
+                if (one := found(changed, of_means))[0] > best[0]:
                     times, best = changed, one
         return best[1]
 
-    def _posterior(self, weights: Floats) -> _Posterior:
-        """Solve for all weights, with a prior of so many decisions for each block, or for all."""
+    def _posterior(self, weights: Floats, of_means: float = 1.0) -> _Posterior:
+        """Solve for all weights, with a prior of so many decisions for each block, or for all.
+
+        That of the mean effects, if it has a weight of its own, is ``of_means`` times that.
+        """
         of_block = np.append(BASELINE_PRECISION, np.broadcast_to(weights, self.blocks.block_of[-1]))
         precision = of_block[self.blocks.block_of]
-        precision[self.blocks.is_level] *= self._level_prior
+        if self._level_prior is not None:
+            precision[self.blocks.is_level] = of_means * self._level_prior
         factor, _ = cho_factor(self._second + np.diag(precision), lower=True)
         return _Posterior(cho_solve((factor, True), self._first), factor, precision)
 

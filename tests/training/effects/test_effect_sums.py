@@ -233,9 +233,23 @@ def test_the_prior_of_mean_effects_has_a_weight_of_its_own(n_actions):
     customers = np.array([[1.0, -1.0], [1.0, 1.0]])
     chances = np.full((2, n_actions + 1), 1 / (n_actions + 1))
     vectors, _, centred, weight = expected_draws(customers, chances)
-    sums = EffectSums(blocks, level_prior=1e-12)
+    sums = EffectSums(blocks, level_prior=1e-6)
     sums.add(vectors, centred, centred.sum(axis=1) * (5 + 3 * vectors[:, 1]), weight)
     solved = sums.solve(1e6, (1.0,))
     assert blocks.has_own_slopes == (n_actions == 3)
     assert solved.weights[:, 0] == pytest.approx(np.full(n_actions, 5.0), abs=0.1)
     assert np.abs(solved.weights[:, 1:]).max() < 0.01
+
+
+@pytest.mark.parametrize(("mean", "expected"), [(0.0, 625.0), (5.0, 625.0 / 4096)])
+def test_the_weight_of_mean_effects_is_chosen_apart_from_that_of_how_they_differ(mean, expected):
+    blocks = EffectBlocks(("a", "b"), {}, 2)
+    sums = EffectSums(blocks, level_prior=625.0)
+    customers = np.random.default_rng(3).normal(size=(4_000, 2)) * [0.0, 1.0] + [1.0, 0.0]
+    vectors, _, centred, weight = expected_draws(customers, np.full((4_000, 3), 1 / 3))
+    label = centred[:, 0] * (mean + 9 * vectors[:, 1])
+    sums.add(vectors, centred, label, weight)
+    precision = sums._likeliest(40_000.0, (1 / 4096, 1.0)).precision
+    assert set(precision[blocks.is_level]) == {expected}
+    differs = ~blocks.is_level & (blocks.block_of > 0)
+    assert precision[differs].min() == 40_000 / 4096
