@@ -81,8 +81,12 @@ class LabelledDecisions(NamedTuple):
     cost : shape (n,), in the domain's currency
         The costs of what was shown.
     left_after_days : shape (n,)
-        Whole days until the customer left who is still gone at the end of the horizon, or now; -1
-        for one who was gone before. nan: the customer has not left, or is back.
+        Whole days until the customer left within the horizon, and is still gone at its end, or now;
+        -1 for one who was gone before. nan: the customer has not left, or is back. A customer who
+        leaves by falling silent leaves when the silence begins; 0 if it began before.
+    leaving_known_days : shape (n,)
+        The days after the showing of which it is known whether the customer left: the age, less the
+        days that a silence must last. Below 0: nothing is known yet.
     remaining : shape (n,), in the domain's currency
         What the customer would take along by leaving, as known at the decision.
     weight : shape (n,)
@@ -105,6 +109,7 @@ class LabelledDecisions(NamedTuple):
     credited: NDArray[np.float64]
     cost: NDArray[np.float64]
     left_after_days: NDArray[np.float64]
+    leaving_known_days: NDArray[np.float64]
     remaining: NDArray[np.float64]
     weight: NDArray[np.float64]
 
@@ -201,6 +206,7 @@ def labelled_decisions(
         "age_days": np.full(count, 365.0),
         **dict.fromkeys(("margin", "credited", "cost"), nothing),
         "left_after_days": unknown,
+        "leaving_known_days": told.get("age_days", np.full(count, 365.0)),
         "remaining": nothing,
         "weight": np.ones(count),
     }

@@ -112,6 +112,7 @@ def _labelled(
         credited=credited,
         cost=cost,
         left_after_days=followed.left_after_days,
+        leaving_known_days=(now_us - shown_us - rules.events.silent_us) / DAY_US,
         remaining=_remaining(rules, rows, records),
         weight=np.ones(len(kept)),
     )
@@ -162,6 +163,11 @@ def _followed(
     last_day = np.minimum(first_day + rules.horizon_days, now_us // DAY_US)
     last_day = np.maximum(first_day, last_day)  # a clock may be behind that of the decision
     margin, left_after_days = follow(days, customer, first_day, last_day)
+    if silent_days := rules.events.silent_us // DAY_US:
+        # Who falls silent leaves when the silence begins, and it is known when it has lasted.
+        until = np.maximum(first_day, np.minimum(last_day + silent_days, now_us // DAY_US))
+        ended = follow(days, customer, first_day, until).left_after_days
+        left_after_days = np.where(ended < 0, ended, np.maximum(ended - silent_days, 0))
     for place in np.flatnonzero(follow(days, customer, first_day, first_day).margin).tolist():
         one = kept[place]
         margin[place] -= margin_before(connection, rules.events, one.customer_id, one.shown_us)

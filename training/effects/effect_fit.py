@@ -21,6 +21,7 @@ from training.effects.effect_directions import DirectionSums, least_statistic, s
 from training.effects.effect_model import EffectModel
 from training.effects.effect_sums import EffectBlocks, EffectSums, plain_baseline
 from training.effects.known_decisions import (
+    WITHIN_DAY,
     ReadDecisions,
     centred_actions,
     is_ripe,
@@ -133,7 +134,7 @@ class _Fit:
     def learn_rates(self, sample: LabelledDecisions) -> bool:
         """Fit the rates of leaving at decisions and at looks; False: too few customers left."""
         vectors, later = self._at_decision(sample), self._at_look(sample)
-        followed = np.minimum(sample.age_days, self._business.horizon_days)
+        followed = np.minimum(sample.leaving_known_days, self._business.horizon_days)
         left = (sample.left_after_days <= followed).astype(np.float64)  # nan is not
         watched = watched_days(sample, followed)
         kept = watched > 0  # the others had left before
@@ -145,6 +146,8 @@ class _Fit:
         plain = vectors * (np.arange(vectors.shape[1]) < self._n_plain)
         here = sample.is_looked & ~sample.gone_at_look
         since = watched[here] - sample.looked_after_days[here]
+        # A silence that began before the look and is over its length later was open at the look.
+        since = np.where(left[here] > 0, np.maximum(since, WITHIN_DAY), since)
         on = since > 0
         both = np.concatenate([plain[kept], later[here][on]])
         days = np.concatenate([watched[kept], since[on]])

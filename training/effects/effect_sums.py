@@ -23,7 +23,8 @@ CHUNK = 1_000  # decisions whose regressors are in memory at once
 WEIGHTS = (1 / 16, 1 / 4, 1.0, 4.0)  # of the prior, times the given one
 MOST_BY_BLOCK = 600  # width of the sums, up to which each block has a prior weight of its own
 FACTOR = 64.0  # by which a block's may differ from that of all blocks together
-STEP = 2.0  # powers of 2 that a weight is away from the given one, in standard deviations
+# Powers of 2 that a weight is away from the given one, in standard deviations; and that of a mean.
+STEP, STEP_OF_MEANS = 2.0, 1.0
 # Decisions for each element of a vector. A baseline of hundreds of elements, fitted to the same few
 # decisions, would take a large part of the effects along; so it takes a tenth at most.
 BASELINE_RIDGE = 10.0
@@ -258,8 +259,9 @@ class EffectSums:
 
         def found(times: Floats, of_means: float = 1.0) -> tuple[float, _Posterior]:
             posterior = self._posterior(prior_decisions * times, of_means)
-            steps = np.log2(np.append(times, of_means)) / STEP
-            return self._evidence(posterior, noise) - float(np.square(steps).sum()) / 2, posterior
+            away = np.square(np.log2(times) / STEP).sum()
+            away += np.square(np.log2(of_means) / STEP_OF_MEANS)
+            return self._evidence(posterior, noise) - float(away) / 2, posterior
 
         times = np.array([max(tried, key=lambda one: found(np.array([one]))[0])])
         of_means = 1.0

@@ -10,6 +10,7 @@ from features.value_labels.labelled_decisions import LabelledDecisions, joined
 from training.arrays import Bools, Floats
 from training.effects.effect_sums import centred_indicators
 
+WITHIN_DAY = 0.5  # days: on average, on the day that a whole number of days means
 LEAST_AGE_DAYS = 1.0  # before, hardly a purchase can have followed
 ROUNDING = 1e-9  # chances that miss 1 by less add up to 1
 
@@ -67,7 +68,7 @@ def other_purchases(ripe: LabelledDecisions, horizon_days: float) -> tuple[Float
 
 def watched_days(some: LabelledDecisions, followed: Floats) -> Floats:
     """Days that each customer was watched: until it left, at most as long as followed."""
-    until = np.where(np.isnan(some.left_after_days), np.inf, some.left_after_days + 0.5)
+    until = np.where(np.isnan(some.left_after_days), np.inf, some.left_after_days + WITHIN_DAY)
     watched: Floats = np.minimum(until, followed)
     return watched
 

@@ -97,7 +97,7 @@ class LeavingTruth:
         some, vectors, centred = some.take(stayed), vectors[stayed], centred[stayed]
         rate, drawn = leaving_rate(vectors, self._model.level), centred @ self._of_family
         self._add_audit(some, rate, drawn, later_rate[stayed])
-        mature = some.age_days >= self._mature_days
+        mature = some.leaving_known_days >= self._mature_days
         if mature.any():
             self._add_mature(
                 some.take(mature), vectors[mature], rate[mature], centred[mature], drawn[mature]
@@ -133,7 +133,7 @@ class LeavingTruth:
         A decision is followed as long as it is known, so a harm is found while it goes on. Leaving
         before the look is known to both, and tells nothing of the surrogate.
         """
-        days = np.minimum(some.age_days, self._follow_days)
+        days = np.minimum(some.leaving_known_days, self._follow_days)
         since = days - some.looked_after_days
         known = since > 0  # nan is not
         left = some.left_after_days <= days

@@ -169,8 +169,27 @@ def test_a_silence_that_was_long_enough_at_the_look_is_leaving(followed, toy_dom
     silent.ledger.write_now(lambda c: tables.insert_new(c, tables.later_features, rows))
     found = silent.labelled(NOW + 5 * DAY)
     assert found.gone_at_look.tolist() == [True, False]
-    assert found.left_after_days.tolist() == [2.0, 4.0]
+    assert found.left_after_days.tolist() == [0.0, 0.0]  # both silences had begun
+    assert found.leaving_known_days.tolist() == [-15.0, -15.0]
     assert np.isnan(silent.labelled(NOW + DAY).left_after_days).all()
+
+
+def test_who_falls_silent_leaves_when_the_silence_begins(followed, toy_domain):
+    """Within the horizon of 28 days; a silence lasts 20, and who comes back has not left."""
+    silent = type(followed)(followed.ledger, toy_domain, followed.catalog)
+    silences = {"c0": (-30, 2), "c1": (27,), "c2": (30,), "c3": (-50,), "c4": (2, 26)}
+    for customer, days in silences.items():
+        for day in days:
+            silent.happen(f"{customer}-{day}", NOW + day * DAY, customer=customer)
+        silent.decide(f"d-{customer}", CHANCES, customer_id=customer)
+    for age, expected in {
+        21: [np.nan, np.nan, np.nan, -1.0, np.nan],
+        22: [2.0, np.nan, np.nan, -1.0, 2.0],  # c4 is silent for long enough, and will be back
+        60: [2.0, 27.0, np.nan, -1.0, 26.0],
+    }.items():
+        found = silent.labelled(NOW + age * DAY)
+        assert found.leaving_known_days.tolist() == [age - 20.0] * 5
+        assert np.array_equal(found.left_after_days, expected, equal_nan=True), age
 
 
 def test_nothing_is_labelled_before_all_events_are_summed(followed):
