@@ -373,22 +373,25 @@ def test_what_features_tell_of_the_look_does_not_blur_the_effect_on_leaving():
 def test_a_silence_that_had_begun_at_the_look_tells_who_leaves():
     """Every fifth customer falls silent at once, and every tenth of those who get a mail.
 
-    The second feature is the silence. Nobody has left at the look; it lasts weeks to be sure.
+    The second feature is the silence. At the look nobody has left: it has to last for weeks. Every
+    tenth of the others is silent, too, and will be back.
     """
     n = 8_000
     mailed, silent = np.arange(n) % 2 == 0, np.arange(n) // 2 % 5 == 0
     silent &= ~mailed | (np.arange(n) // 10 % 2 == 0)
-    rows = np.column_stack([np.random.default_rng(2).choice([-1.0, 1.0], n), np.arange(n) % 3])
+    rng = np.random.default_rng(2)
+    rows, quiet = rng.choice([0.0, 1.0], (n, 2)), silent | (rng.uniform(size=n) < 0.1)
     found = labelled_decisions(
         ("mail",),
         rows,
         np.where(mailed, "mail", NO_ACTION).tolist(),
         np.full((n, 2), 0.5),
-        later=np.column_stack([rows[:, 0], np.where(silent, 3.0, 0.5)]),
+        later=np.column_stack([rows[:, 0], np.where(quiet, 3.0, rows[:, 1])]),
         looked_after_days=np.full(n, 3.0),
         left_after_days=np.where(silent, 0.0, np.nan),
         age_days=np.full(n, 60.0),
         leaving_known_days=np.full(n, 40.0),
     )
     model = fit([found], replace(SHOP, tells_leaving=True))
+    assert model.distrusted == ()
     assert model.leaving[0, 0] < -0.05
