@@ -20,8 +20,9 @@ import numpy as np
 from features.value_labels.labelled_decisions import LabelledDecisions, labelled_decisions
 from tests.bench.surrogate_worlds import ACTIONS, FEATURES, GROUPS, K, World
 from training.arrays import Floats, Ints
+from training.effects.effect_blocks import EffectBlocks, centred_indicators
 from training.effects.effect_fit import EffectInput, fit_effects
-from training.effects.effect_sums import EffectBlocks, EffectSums, centred_indicators
+from training.effects.effect_sums import EffectSums
 from training.effects.leaving_rates import fit_leaving_rate, leaving_rate, leaving_within
 from training.params import EffectParams
 

@@ -39,7 +39,7 @@ class DirectionSums:
         ----------
         vectors : shape (n, width)
         centred : shape (n, n_actions)
-            See `effect_sums.centred_indicators`.
+            See `effect_blocks.centred_indicators`.
         label : shape (n,)
             With mean 0 over all decisions.
         weight : shape (n,)

@@ -8,7 +8,7 @@ labels that were revised, retracted or erased are right at the next fit.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -17,9 +17,10 @@ import numpy as np
 from features.value_labels.labelled_decisions import LabelledDecisions
 from training.arrays import Bools, Floats, Ints
 from training.bandit.encoder import Encoder
+from training.effects.effect_blocks import EffectBlocks
 from training.effects.effect_directions import DirectionSums, least_statistic, standard_basis
 from training.effects.effect_model import EffectModel
-from training.effects.effect_sums import EffectBlocks, EffectSums, plain_baseline
+from training.effects.effect_sums import EffectSums, plain_baseline
 from training.effects.known_decisions import (
     WITHIN_DAY,
     ReadDecisions,
@@ -40,9 +41,9 @@ from training.params import EffectParams
 AUDIT_RIDGE = 30.0
 # Of the prior of the effects on purchases, times the given one.
 PURCHASES_WEIGHTS = (1 / 4096, 1 / 1024, 1 / 256, 1 / 64, 1 / 16, 1 / 4, 1.0)
-# Of the prior of a mean effect on purchases, times the given one. All decisions tell of the mean, and
-# held like a difference it would stay near 0 for months. It is chosen apart: where one difference is
-# clear, the mean would be believed at once as well, with all its noise.
+# Of the prior of a mean effect on purchases, times the given one. All decisions tell of the mean,
+# and held like a difference it would stay near 0 for months. It is chosen apart: where one
+# difference is clear, the mean would be believed at once as well, with all its noise.
 LEVEL_PRIOR = 1 / 64
 NO_RATE = -50.0  # log of a rate of leaving of about 0 a day
 
@@ -98,10 +99,8 @@ def fit_effects(
     tell = sample.is_looked if business.tells_leaving else is_ripe(sample)
     if int(tell.sum()) < min(params.at_least, params.sample):
         return None
-    encoder = Encoder.fit(
-        sample.rows, business.features, business.channels, on=sample.channels.tolist()
-    )
-    fit = _Fit(business, params, encoder, _columns(encoder, business.features))
+    names, on = business.features, sample.channels.tolist()
+    fit = _Fit(business, params, Encoder.fit(sample.rows, names, business.channels, on=on))
     # Before customers leave, what an action adds to purchases can be learned already.
     has_rates = business.tells_leaving and fit.learn_rates(sample)
     if not has_rates and not fit.assume_no_leaving(sample):
@@ -125,11 +124,9 @@ class _Label(NamedTuple):
 class _Fit:
     """The steps of one fit."""
 
-    def __init__(
-        self, business: EffectInput, params: EffectParams, encoder: Encoder, columns: Sequence[int]
-    ) -> None:
-        self._business, self._params = business, params
-        self._encoder, self._columns = encoder, columns
+    def __init__(self, business: EffectInput, params: EffectParams, encoder: Encoder) -> None:
+        self._business, self._params, self._encoder = business, params, encoder
+        self._columns = [business.features.index(name) for name in encoder.features]
 
     def learn_rates(self, sample: LabelledDecisions) -> bool:
         """Fit the rates of leaving at decisions and at looks; False: too few customers left."""
@@ -208,9 +205,11 @@ class _Fit:
         *of_leaving, everybody = self._actions_of_labels
         level_prior = LEVEL_PRIOR * self._params.purchases_prior
         sums = [*map(self._sums, of_leaving), self._sums(everybody, level_prior)]
+        self._looked = 0.0
         for some in self._read(read):
             vectors = self._at_decision(some)
             mine = vectors @ self._basis
+            self._looked += float(some.weight[self._usable(some)].sum())
             for one, label in zip(sums, self._labels(some, vectors), strict=True):
                 one.add(mine[label.rows], label.centred, label.rest, label.weight)
         *self._leaving, self._purchases = sums
@@ -246,7 +245,6 @@ class _Fit:
             leaving[part.actions] += solved.weights
             covariance[part.actions] += solved.covariance
         purchases = self._purchases.solve(params.purchases_prior, PURCHASES_WEIGHTS)
-        looked = self._leaving[0].counted if self._leaving else 0.0
         scale = params.exploration_scale**2
         model = EffectModel(
             actions=business.actions,
@@ -258,7 +256,7 @@ class _Fit:
             leaving=leaving,
             leaving_covariance=covariance * scale,
             duration_days=params.duration_days,
-            note={"looked": looked, "decisions": self._purchases.counted},
+            note={"looked": self._looked, "decisions": self._purchases.counted},
         )
         if not self._tells_leaving:
             return model
@@ -269,13 +267,18 @@ class _Fit:
         return replace(truth.corrected(), note={**model.note, **truth.note})
 
     def _moved(self, some: LabelledDecisions, vectors: Floats) -> tuple[Bools, Floats]:
-        """Find the decisions that tell how features moved until the look, and how they did.
+        """Find the decisions that tell how features moved until the look, and how they did."""
+        usable = self._usable(some)
+        later = self._at_look(some.take(usable))
+        return usable, (later - vectors[usable])[:, : self._n_plain]
+
+    def _usable(self, some: LabelledDecisions) -> Bools:
+        """Mark the decisions that tell how features moved until the look.
 
         Customers who had left by the look are left out: they count among those who really left.
         """
-        usable = some.is_looked & ~some.gone_at_look & self._tells_leaving
-        later = self._at_look(some.take(usable))
-        return usable, (later - vectors[usable])[:, : self._n_plain]
+        usable: Bools = some.is_looked & ~some.gone_at_look & self._tells_leaving
+        return usable
 
     def _read(self, read: ReadDecisions) -> Iterator[LabelledDecisions]:
         for some in read(1):
@@ -294,7 +297,3 @@ class _Fit:
         vectors = self._encoder.encode(some.later[:, self._columns], ("",) * some.n_decisions)
         vectors[:, self._n_plain :] = 0.0
         return vectors
-
-
-def _columns(encoder: Encoder, features: Sequence[str]) -> list[int]:
-    return [features.index(name) for name in encoder.features]

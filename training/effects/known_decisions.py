@@ -8,7 +8,7 @@ import numpy as np
 
 from features.value_labels.labelled_decisions import LabelledDecisions, joined
 from training.arrays import Bools, Floats
-from training.effects.effect_sums import centred_indicators
+from training.effects.effect_blocks import centred_indicators
 
 WITHIN_DAY = 0.5  # days: on average, on the day that a whole number of days means
 LEAST_AGE_DAYS = 1.0  # before, hardly a purchase can have followed

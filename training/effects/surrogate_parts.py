@@ -54,7 +54,8 @@ def surrogate_parts(moved: Floats, centred: Floats, weights: Floats) -> list[Sur
 
     Each action has an effect on the mean of each feature; those are kept that are clearly not 0.
     What one action alone moves makes a part of its own, so that its noise does not enter the
-    effects of the others. If nothing is found yet, all actions may move all features.
+    effects of the others. Where nothing is found, nothing is claimed: the movement of a hundred
+    features together is noise that may look like a large effect of an action that is shown seldom.
 
     Parameters
     ----------
@@ -62,7 +63,7 @@ def surrogate_parts(moved: Floats, centred: Floats, weights: Floats) -> list[Sur
         How each feature moved between the decision and the look, less what is expected whatever
         the action.
     centred : shape (n, n_actions)
-        See `effect_sums.centred_indicators`.
+        See `effect_blocks.centred_indicators`.
     weights : shape (width,)
         Of the features in the log rate of leaving.
 
@@ -74,12 +75,10 @@ def surrogate_parts(moved: Floats, centred: Floats, weights: Floats) -> list[Sur
     t = np.abs(_t_statistics(moved, centred))
     everybody = np.arange(centred.shape[1])
     if not t.size:
-        return [SurrogatePart(everybody, weights)]
+        return []
     least = least_statistic(FALSE_ALARM, t.size)
     strongest, second = t.max(axis=0), np.partition(t, -2, axis=0)[-2] if len(t) > 1 else 0.0
     found = strongest > least
-    if not found.any():
-        return [SurrogatePart(everybody, weights)]
     alone = found & (second < ALONE) & (1 < len(everybody) <= MOST_APART)
     several = found & ~alone
     parts = [SurrogatePart(everybody, weights * several)] if several.any() else []

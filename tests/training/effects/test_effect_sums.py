@@ -7,14 +7,8 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from training.effects.effect_sums import (
-    MAX_WIDTH,
-    WEIGHTS,
-    EffectBlocks,
-    EffectSums,
-    centred_indicators,
-    plain_baseline,
-)
+from training.effects.effect_blocks import EffectBlocks, centred_indicators
+from training.effects.effect_sums import WEIGHTS, EffectSums, plain_baseline
 
 NAMES, GROUPS = ("mail", "call", "app"), {"mail": "reach", "call": "reach", "app": "alone"}
 BLOCKS = EffectBlocks(NAMES, GROUPS, 2)
@@ -48,11 +42,6 @@ def expected_draws(customers: np.ndarray, chances: np.ndarray):
     repeated = np.repeat(chances, each, axis=0)
     weight = chances.ravel()
     return np.repeat(customers, each, axis=0), shown, centred_indicators(shown, repeated), weight
-
-
-def test_indicators_are_less_their_chances():
-    found = centred_indicators(np.array([0, 2]), np.array([[0.5, 0.3, 0.2], [0.1, 0.0, 0.9]]))
-    assert found == pytest.approx(np.array([[0.5, -0.3], [-0.1, 0.0]]))
 
 
 def test_effects_are_those_of_the_explicit_regression():
@@ -161,18 +150,6 @@ def test_a_thousand_actions_have_levels_of_their_own_and_share_slopes():
     assert solved.weights[:, 1] == pytest.approx(np.full(1000, 0.5), abs=1e-5)
     assert np.isfinite(solved.covariance).all()
     assert peak < 80e6  # the sums take 8 MB
-
-
-def test_of_many_groups_the_largest_have_a_block():
-    sizes = [2] * 400 + [100, 100]
-    groups = [f"group {number}" for number, size in enumerate(sizes) for _ in range(size)]
-    names = tuple(f"action {number}" for number in range(1000))
-    blocks = EffectBlocks(names, dict(zip(names, groups, strict=True)), 30)
-    assert blocks.total <= MAX_WIDTH + 1000
-    assert blocks.shared[-1].sum() == blocks.shared[-101].sum() == 2  # of any, and of the group
-    assert blocks.shared[799].sum() == 1
-    assert [len(blocks.places(action)) for action in (999, 799)] == [2, 1]
-    assert blocks.level(999) == blocks.total - 1
 
 
 def log_density(label, rows, precision, noise):

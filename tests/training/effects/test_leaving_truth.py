@@ -8,8 +8,8 @@ import pytest
 from features.business.catalog import NO_ACTION
 from features.value_labels.labelled_decisions import labelled_decisions
 from training.bandit.encoder import Encoder
+from training.effects.effect_blocks import centred_indicators
 from training.effects.effect_model import EffectModel
-from training.effects.effect_sums import centred_indicators
 from training.effects.leaving_rates import leaving_within
 from training.effects.leaving_truth import DISTRUSTED_SD, LeavingTruth
 from training.params import EffectParams

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from training.effects.effect_sums import centred_indicators
+from training.effects.effect_blocks import centred_indicators
 from training.effects.surrogate_parts import MAX_CHANGE, SurrogatePart, surrogate_parts
 
 WEIGHTS = np.array([-0.5, 0.2, 0.3, 1.0])
@@ -46,16 +46,12 @@ def test_what_no_action_moves_is_left_out_in_nearly_all_samples():
     for seed in range(40):
         _, centred = drawn(800, 100 + seed)
         noise = np.random.default_rng(seed).normal(size=(800, 4))
-        (part, *others) = surrogate_parts(noise, centred, WEIGHTS)
-        # All features in one part: nothing was found.
-        found += bool(others) or part.weights.tolist() != WEIGHTS.tolist()
+        found += bool(surrogate_parts(noise, centred, WEIGHTS))
     assert found <= 6  # 5 % of 40 are 2; more than 6 come in 0.4 % of all runs
 
 
-def test_as_long_as_nothing_is_found_all_actions_may_move_all_features():
-    (part,) = surrogate_parts(*moved(12), WEIGHTS)
-    assert part.actions.tolist() == [0, 1]
-    assert part.weights.tolist() == WEIGHTS.tolist()
+def test_as_long_as_nothing_is_found_no_action_changes_leaving():
+    assert surrogate_parts(*moved(12), WEIGHTS) == []
 
 
 def test_the_deviations_allow_for_noise_that_depends_on_the_action():
@@ -66,8 +62,7 @@ def test_the_deviations_allow_for_noise_that_depends_on_the_action():
         centred = centred_indicators(shown, np.tile([0.03, 0.97], (1000, 1)))
         noise = rng.normal(size=(1000, 1)) * np.where(shown == 0, 6.0, 1.0)[:, None]
         two = np.hstack([noise, rng.normal(size=(1000, 1))])
-        (part,) = surrogate_parts(two, centred, np.array([1.0, 2.0]))
-        found += part.weights.tolist() != [1.0, 2.0]
+        found += bool(surrogate_parts(two, centred, np.array([1.0, 2.0])))
     assert found <= 6  # by plain deviations some 20
 
 
