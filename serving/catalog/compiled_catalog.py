@@ -59,12 +59,14 @@ class CompiledCatalog:
         In the domain's currency.
     lever : shape (n_actions,)
         Factor of the value.
+    adds : shape (n_actions,)
+        What showing each is assumed to add beyond its acceptance, where no condition says it.
     conditions : Conditions
         Each distinct text of the catalogue once.
     rules : list of (action, level, condition)
         Positions: each action with a condition that it needs, in the order of evaluation.
     weights : list of (condition, mask shape (n_actions,), weight)
-    priors : list of (action, list of (condition, acceptance, weight))
+    priors : list of (action, list of (condition, ConditionalPrior))
         The conditional priors of each action that has some, in the order of the file.
     customers_leave : bool
         Whether the domain has an event by which customers leave.
@@ -86,6 +88,8 @@ class CompiledCatalog:
         self.value = np.array([action.value for action in each])
         self.lever = np.array([action.lever for action in each])
         self.cost = np.array([action.cost for action in each])
+        adds = [action.prior.adds for action in each]
+        self.adds = np.array([-catalog.assumed_cost if one is None else one for one in adds])
         self.groups = tuple(action.group for action in each)
         self.kinds = tuple(catalog.kind_of(group) for group in self.groups)
         self.index = {name: number for number, name in enumerate(self.actions)}

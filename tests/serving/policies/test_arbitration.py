@@ -222,6 +222,20 @@ def test_what_is_assumed_fades_as_decisions_tell_the_effects(
     assert assumed(objective="acceptance", contact_cost_at_first=2.0).tolist() == [0.0]
 
 
+@pytest.mark.parametrize(
+    ("holds", "expected"), [([True, False], 5.0), ([False, True], -1.5), ([False, False], -1.5)]
+)
+def test_what_an_action_adds_may_be_said_for_everybody(toy_domain, toy_catalog, holds, expected):
+    where = [WHERE[0] | {"adds": 5.0}, WHERE[1]]
+    action = ACTION | {"prior": {"acceptance": 0.05, "adds": -1.5, "where": where}}
+    for objective, times in (("added_value", 1.0), ("acceptance", 0.0)):
+        keys = {"objective": objective, "contact_cost_at_first": 2.0}
+        content = changed(toy_catalog, actions={"offer": action}, **keys)
+        compiled = CompiledCatalog(content, toy_domain, ModelInput(toy_domain))
+        found = assumed_values(compiled, np.array(holds), 0.0)
+        assert found == pytest.approx([expected * times])
+
+
 def test_a_formula_may_name_the_added_value(book):
     compiled = book({"formula": "added_value - 2 * cost"}, value=36)
     assert worth(compiled, 0.04, 1.0, np.array([0.839])) == pytest.approx(0.839 - 0.9)

@@ -20,6 +20,7 @@ def test_a_condition_has_an_acceptance_and_a_weight_of_its_own():
 
 def test_a_prior_of_before_is_written_as_before():
     assert Prior(acceptance=0.05).model_dump_json() == '{"acceptance":0.05,"weight":30.0}'
+    assert Prior(acceptance=0.05, adds=0.0).model_dump_json().endswith('"adds":0.0}')
 
 
 @pytest.mark.parametrize(
