@@ -128,7 +128,7 @@ class LabelledDecisions(NamedTuple):
         """Return whether somebody has looked at the features some days later, shape (n,)."""
         return ~np.isnan(self.looked_after_days)
 
-    def is_left(self, within_days: float = np.inf) -> NDArray[np.bool_]:
+    def is_left(self, within_days: float | NDArray[np.float64] = np.inf) -> NDArray[np.bool_]:
         """Return whether the customer left within some days of the decision, shape (n,)."""
         return self.left_after_days <= within_days  # nan is not
 

@@ -25,6 +25,7 @@ from training.effects.known_decisions import (
     WITHIN_DAY,
     ReadDecisions,
     centred_actions,
+    credited_by_showing,
     is_ripe,
     known_decisions,
     other_purchases,
@@ -36,15 +37,16 @@ from training.effects.leaving_truth import LeavingTruth
 from training.effects.surrogate_parts import SurrogatePart, surrogate_parts
 from training.params import EffectParams
 
-# Of the rate that is audited, in customers who left: a rate that is held near the mean tells less
-# than the features do, and would be accused of it.
+# Of the audited rate, in customers who left: one held near the mean would be accused of it.
 AUDIT_RIDGE = 30.0
 # Of the prior of the effects on purchases, times the given one.
 PURCHASES_WEIGHTS = (1 / 4096, 1 / 1024, 1 / 256, 1 / 64, 1 / 16, 1 / 4, 1.0)
-# Of the prior of a mean effect on purchases, times the given one. All decisions tell of the mean,
-# and held like a difference it would stay near 0 for months. It is chosen apart: where one
-# difference is clear, the mean would be believed at once as well, with all its noise.
+# Of the prior of a mean effect on purchases, times the given one: held like a difference it would
+# stay near 0 for months. It is chosen apart: one clear difference would free the noise of means.
 LEVEL_PRIOR = 1 / 64
+# Its standard deviation, where acceptances bring something, times what those of a showing bring:
+# nobody expects of a contact that it takes several times as much away.
+LEVEL_SD = 0.5
 NO_RATE = -50.0  # log of a rate of leaving of about 0 a day
 
 
@@ -99,8 +101,8 @@ def fit_effects(
     tell = sample.is_looked if business.tells_leaving else is_ripe(sample)
     if int(tell.sum()) < min(params.at_least, params.sample):
         return None
-    names, on = business.features, sample.channels.tolist()
-    fit = _Fit(business, params, Encoder.fit(sample.rows, names, business.channels, on=on))
+    known, on = (business.features, business.channels), sample.channels.tolist()
+    fit = _Fit(business, params, Encoder.fit(sample.rows, *known, on=on))
     # Before customers leave, what an action adds to purchases can be learned already.
     has_rates = business.tells_leaving and fit.learn_rates(sample)
     if not has_rates and not fit.assume_no_leaving(sample):
@@ -132,7 +134,7 @@ class _Fit:
         """Fit the rates of leaving at decisions and at looks; False: too few customers left."""
         vectors, later = self._at_decision(sample), self._at_look(sample)
         followed = np.minimum(sample.leaving_known_days, self._business.horizon_days)
-        left = (sample.left_after_days <= followed).astype(np.float64)  # nan is not
+        left = sample.is_left(followed).astype(np.float64)
         watched = watched_days(sample, followed)
         kept = watched > 0  # the others had left before
         if len(np.unique(sample.customers[kept & (left > 0)])) < self._params.least_left:
@@ -159,8 +161,7 @@ class _Fit:
         bought = sample.customers[is_ripe(sample) & (sample.other_margin != 0)]
         if len(np.unique(bought)) < self._params.least_left:
             return False
-        self._rate = np.zeros(self._encoder.width)
-        self._level = np.zeros(self._encoder.width)
+        self._rate, self._level = np.zeros((2, self._encoder.width))
         self._level[0] = NO_RATE
         self._tells_leaving = False
         return True
@@ -174,6 +175,7 @@ class _Fit:
             rest = moved - vectors[usable] @ plain_baseline(vectors[usable], moved)
             drawn, rate = centred_actions(sample)[usable], self._rate[: self._n_plain]
             self._parts = surrogate_parts(rest, drawn, rate)
+        self._level_sd = LEVEL_SD * credited_by_showing(sample)
         mine, ripe = vectors[usable], is_ripe(sample)
         self._of_change = [plain_baseline(mine, part.change(moved)) for part in self._parts]
         margin = other_purchases(sample.take(ripe), self._business.horizon_days)
@@ -203,8 +205,8 @@ class _Fit:
     def add_up(self, read: ReadDecisions) -> None:
         """Add up the regressions of all effects over all decisions."""
         *of_leaving, everybody = self._actions_of_labels
-        level_prior = LEVEL_PRIOR * self._params.purchases_prior
-        sums = [*map(self._sums, of_leaving), self._sums(everybody, level_prior)]
+        means = LEVEL_PRIOR * self._params.purchases_prior, self._level_sd
+        sums = [*map(self._sums, of_leaving), self._sums(everybody, *means)]
         self._looked = 0.0
         for some in self._read(read):
             vectors = self._at_decision(some)
@@ -230,10 +232,10 @@ class _Fit:
         rest = margin - vectors[ripe] @ self._of_margin
         yield _Label(ripe, centred[ripe], rest, share * weight[ripe])
 
-    def _sums(self, actions: Ints, level_prior: float | None = None) -> EffectSums:
+    def _sums(self, actions: Ints, *means: float) -> EffectSums:
         names = tuple(self._business.actions[action] for action in actions)
         blocks = EffectBlocks(names, self._business.groups, self._basis.shape[1])
-        return EffectSums(blocks, level_prior)
+        return EffectSums(blocks, *means)
 
     def model(self, read: ReadDecisions) -> EffectModel:
         """Solve for the effects, and hold the effect on leaving against who left."""
@@ -277,8 +279,7 @@ class _Fit:
 
         Customers who had left by the look are left out: they count among those who really left.
         """
-        usable: Bools = some.is_looked & ~some.gone_at_look & self._tells_leaving
-        return usable
+        return some.is_looked & ~some.gone_at_look & self._tells_leaving
 
     def _read(self, read: ReadDecisions) -> Iterator[LabelledDecisions]:
         for some in read(1):

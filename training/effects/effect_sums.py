@@ -82,6 +82,9 @@ class EffectSums:
     level_prior : float or None
         Weight of the prior of a mean effect, in decisions; it is chosen by the labels too, apart
         from that of how effects differ. None: it is the same.
+    level_sd : float
+        Standard deviation of the prior of a mean effect, from which its weight is computed in place
+        of ``level_prior``; 0: it is not known.
 
     References
     ----------
@@ -90,8 +93,10 @@ class EffectSums:
     Nie & Wager (2021), "Quasi-oracle estimation of heterogeneous treatment effects".
     """
 
-    def __init__(self, blocks: EffectBlocks, level_prior: float | None = None) -> None:
-        self.blocks, self._level_prior = blocks, level_prior
+    def __init__(
+        self, blocks: EffectBlocks, level_prior: float | None = None, level_sd: float = 0.0
+    ) -> None:
+        self.blocks, self._level_prior, self._level_sd = blocks, level_prior, level_sd
         self._second = np.zeros((blocks.total, blocks.total))
         self._first = np.zeros(blocks.total)
         self._square = self.counted = 0.0
@@ -149,17 +154,21 @@ class EffectSums:
 
     def _likeliest(self, prior_decisions: float, tried: Sequence[float]) -> _Posterior:
         """Find the weights of the prior: of all blocks together, then of each."""
-        noise = self._noise(self._posterior(np.array([max(tried) * prior_decisions])))
+        level = self._level_prior
+        noise = self._noise(self._posterior(np.array([max(tried) * prior_decisions]), level))
+        if level is not None and self._level_sd > 0:
+            level = noise / self._level_sd**2
 
         def found(times: Floats, of_means: float = 1.0) -> tuple[float, _Posterior]:
-            posterior = self._posterior(prior_decisions * times, of_means)
+            of_level = None if level is None else of_means * level
+            posterior = self._posterior(prior_decisions * times, of_level)
             away = np.square(np.log2(times) / STEP).sum()
             away += np.square(np.log2(of_means) / STEP_OF_MEANS)
             return self._evidence(posterior, noise) - float(away) / 2, posterior
 
         times = np.array([max(tried, key=lambda one: found(np.array([one]))[0])])
         of_means = 1.0
-        if self._level_prior is not None:
+        if level is not None:
             of_means = max(tried, key=lambda one: found(times, one)[0])
         best = found(times, of_means)
         if self.blocks.total > MOST_BY_BLOCK:
@@ -175,15 +184,15 @@ class EffectSums:
                     times, best = changed, one
         return best[1]
 
-    def _posterior(self, weights: Floats, of_means: float = 1.0) -> _Posterior:
+    def _posterior(self, weights: Floats, level: float | None = None) -> _Posterior:
         """Solve for all weights, with a prior of so many decisions for each block, or for all.
 
-        That of the mean effects, if it has a weight of its own, is ``of_means`` times that.
+        The mean effects may have one of their own.
         """
         of_block = np.append(BASELINE_PRECISION, np.broadcast_to(weights, self.blocks.block_of[-1]))
         precision = of_block[self.blocks.block_of]
-        if self._level_prior is not None:
-            precision[self.blocks.is_level] = of_means * self._level_prior
+        if level is not None:
+            precision[self.blocks.is_level] = level
         factor, _ = cho_factor(self._second + np.diag(precision), lower=True)
         return _Posterior(cho_solve((factor, True), self._first), factor, precision)
 

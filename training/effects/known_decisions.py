@@ -66,6 +66,12 @@ def other_purchases(ripe: LabelledDecisions, horizon_days: float) -> tuple[Float
     return ripe.other_margin / share, share
 
 
+def credited_by_showing(some: LabelledDecisions) -> float:
+    """Average what the acceptances of a showing bring, in the domain's currency, not below 0."""
+    is_shown = some.shown < len(some.actions)
+    return max(float(some.credited[is_shown].mean()), 0.0) if is_shown.any() else 0.0
+
+
 def watched_days(some: LabelledDecisions, followed: Floats) -> Floats:
     """Days that each customer was watched: until it left, at most as long as followed."""
     until = np.where(np.isnan(some.left_after_days), np.inf, some.left_after_days + WITHIN_DAY)

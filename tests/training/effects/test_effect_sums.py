@@ -230,3 +230,16 @@ def test_the_weight_of_mean_effects_is_chosen_apart_from_that_of_how_they_differ
     assert set(precision[blocks.is_level]) == {expected}
     differs = ~blocks.is_level & (blocks.block_of > 0)
     assert precision[differs].min() == 40_000 / 4096
+
+
+@pytest.mark.parametrize(("level_sd", "expected"), [(0.0, 625.0), (0.5, 36.0), (0.1, 900.0)])
+def test_the_weight_of_mean_effects_follows_from_what_may_be_expected(level_sd, expected):
+    """Labels of a standard deviation of 3, and none of the actions has an effect."""
+    rng, blocks = np.random.default_rng(4), EffectBlocks(("a", "b"), {}, 2)
+    vectors = np.column_stack([np.ones(20_000), rng.normal(size=20_000)])
+    shown, chances = rng.integers(0, 3, 20_000), np.full((20_000, 3), 1 / 3)
+    sums = EffectSums(blocks, 625.0, level_sd)
+    centred, label = centred_indicators(shown, chances), rng.normal(0, 3, 20_000)
+    sums.add(vectors, centred, label, np.ones(20_000))
+    precision = sums._likeliest(40_000.0, (1.0,)).precision
+    assert precision[blocks.is_level] == pytest.approx(expected, rel=0.03)

@@ -9,6 +9,7 @@ from features.business.catalog import NO_ACTION
 from features.value_labels.labelled_decisions import labelled_decisions
 from training.effects.known_decisions import (
     centred_actions,
+    credited_by_showing,
     is_ripe,
     known_decisions,
     other_purchases,
@@ -54,6 +55,13 @@ def test_the_purchases_of_young_decisions_are_extrapolated_to_the_horizon():
     margin, weight = other_purchases(some, 4.0)
     assert margin == pytest.approx([16.0, 16.0, -1.0])  # of an eighth, a quarter, and all
     assert weight == pytest.approx([0.125, 0.25, 1.0])
+
+
+def test_what_the_acceptances_of_a_showing_bring_is_not_below_0():
+    some = told()._replace(credited=np.array([3.0, 1.0, 50.0]))  # the last one showed nothing
+    assert credited_by_showing(some) == 2.0
+    assert credited_by_showing(some._replace(credited=np.full(3, -8.0))) == 0.0
+    assert credited_by_showing(some.take(np.array([2]))) == 0.0
 
 
 def test_a_customer_is_watched_until_it_leaves():
