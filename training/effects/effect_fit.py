@@ -44,8 +44,8 @@ PURCHASES_WEIGHTS = (1 / 4096, 1 / 1024, 1 / 256, 1 / 64, 1 / 16, 1 / 4, 1.0)
 # Of the prior of a mean effect on purchases, times the given one: held like a difference it would
 # stay near 0 for months. It is chosen apart: one clear difference would free the noise of means.
 LEVEL_PRIOR = 1 / 64
-# Its standard deviation, where acceptances bring something, times what those of a showing bring:
-# nobody expects of a contact that it takes several times as much away.
+# Its largest standard deviation, times what the acceptances of a showing bring, if they bring
+# something: nobody expects of a contact that it takes several times as much away.
 LEVEL_SD = 0.5
 NO_RATE = -50.0  # log of a rate of leaving of about 0 a day
 

@@ -83,8 +83,8 @@ class EffectSums:
         Weight of the prior of a mean effect, in decisions; it is chosen by the labels too, apart
         from that of how effects differ. None: it is the same.
     level_sd : float
-        Standard deviation of the prior of a mean effect, from which its weight is computed in place
-        of ``level_prior``; 0: it is not known.
+        Largest standard deviation of the prior of a mean effect: its weight is that of this one, if
+        that is more than ``level_prior``. 0: it is not known.
 
     References
     ----------
@@ -157,7 +157,7 @@ class EffectSums:
         level = self._level_prior
         noise = self._noise(self._posterior(np.array([max(tried) * prior_decisions]), level))
         if level is not None and self._level_sd > 0:
-            level = noise / self._level_sd**2
+            level = max(level, noise / self._level_sd**2)
 
         def found(times: Floats, of_means: float = 1.0) -> tuple[float, _Posterior]:
             of_level = None if level is None else of_means * level

@@ -232,7 +232,7 @@ def test_the_weight_of_mean_effects_is_chosen_apart_from_that_of_how_they_differ
     assert precision[differs].min() == 40_000 / 4096
 
 
-@pytest.mark.parametrize(("level_sd", "expected"), [(0.0, 625.0), (0.5, 36.0), (0.1, 900.0)])
+@pytest.mark.parametrize(("level_sd", "expected"), [(0.0, 625.0), (0.5, 625.0), (0.1, 900.0)])
 def test_the_weight_of_mean_effects_follows_from_what_may_be_expected(level_sd, expected):
     """Labels of a standard deviation of 3, and none of the actions has an effect."""
     rng, blocks = np.random.default_rng(4), EffectBlocks(("a", "b"), {}, 2)
