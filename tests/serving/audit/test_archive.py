@@ -22,6 +22,7 @@ from tests.serving.fake_registry import (
     publish_effect_model,
 )
 from tests.serving.fakes import changed
+from training.bandit.bandit_state import BanditState
 
 
 @pytest.fixture
@@ -88,6 +89,21 @@ def test_a_bandit_that_is_held_is_found_by_its_name_and_the_registry_is_not_aske
     assert discount("7 at 1") == pytest.approx(0.2 + 0.3 * 1.1 / 2.1)
     assert registry.read == []
     assert discount("7") == pytest.approx(LEARNED)
+
+
+def test_a_held_bandit_weighs_its_experts_as_a_learner_does_and_a_version_as_ever(
+    archive, discount, monkeypatch
+):
+    weighed, plain = [], BanditState.model
+
+    def model(state, *asked, weights_first=False):
+        weighed.append(weights_first)
+        return plain(state, *asked, weights_first=weights_first)
+
+    monkeypatch.setattr(BanditState, "model", model)
+    archive.hold("7 at 1", a_bandit(accepted=0.5))
+    assert discount("7 at 1") != pytest.approx(discount("7"))
+    assert weighed == [True, False]
 
 
 def test_a_snapshot_is_found_by_its_number_with_or_without_a_champion(discount, ledger, now):
