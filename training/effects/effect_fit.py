@@ -145,7 +145,7 @@ class _Fit:
         plain = vectors * (np.arange(vectors.shape[1]) < self._n_plain)
         here = sample.is_looked & ~sample.gone_at_look
         since = watched[here] - sample.looked_after_days[here]
-        # A silence that began before the look and is over its length later was open at the look.
+        # A silence that had begun at the look, and then lasted, is a leaving right after it.
         since = np.where(left[here] > 0, np.maximum(since, WITHIN_DAY), since)
         on = since > 0
         both = np.concatenate([plain[kept], later[here][on]])
