@@ -101,8 +101,8 @@ def fit_effects(
     tell = sample.is_looked if business.tells_leaving else is_ripe(sample)
     if int(tell.sum()) < min(params.at_least, params.sample):
         return None
-    known, on = (business.features, business.channels), sample.channels.tolist()
-    fit = _Fit(business, params, Encoder.fit(sample.rows, *known, on=on))
+    coded = (sample.rows, business.features, business.channels)
+    fit = _Fit(business, params, Encoder.fit(*coded, on=sample.channels.tolist()))
     # Before customers leave, what an action adds to purchases can be learned already.
     has_rates = business.tells_leaving and fit.learn_rates(sample)
     if not has_rates and not fit.assume_no_leaving(sample):
@@ -205,8 +205,9 @@ class _Fit:
     def add_up(self, read: ReadDecisions) -> None:
         """Add up the regressions of all effects over all decisions."""
         *of_leaving, everybody = self._actions_of_labels
-        means = LEVEL_PRIOR * self._params.purchases_prior, self._level_sd
-        sums = [*map(self._sums, of_leaving), self._sums(everybody, *means)]
+        level_prior = LEVEL_PRIOR * self._params.purchases_prior
+        sums = [EffectSums(self._blocks(actions)) for actions in of_leaving]
+        sums.append(EffectSums(self._blocks(everybody), level_prior, self._level_sd))
         self._looked = 0.0
         for some in self._read(read):
             vectors = self._at_decision(some)
@@ -232,10 +233,9 @@ class _Fit:
         rest = margin - vectors[ripe] @ self._of_margin
         yield _Label(ripe, centred[ripe], rest, share * weight[ripe])
 
-    def _sums(self, actions: Ints, *means: float) -> EffectSums:
+    def _blocks(self, actions: Ints) -> EffectBlocks:
         names = tuple(self._business.actions[action] for action in actions)
-        blocks = EffectBlocks(names, self._business.groups, self._basis.shape[1])
-        return EffectSums(blocks, *means)
+        return EffectBlocks(names, self._business.groups, self._basis.shape[1])
 
     def model(self, read: ReadDecisions) -> EffectModel:
         """Solve for the effects, and hold the effect on leaving against who left."""

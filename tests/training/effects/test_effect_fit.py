@@ -395,3 +395,37 @@ def test_a_silence_that_had_begun_at_the_look_tells_who_leaves():
     model = fit([found], replace(SHOP, tells_leaving=True))
     assert model.distrusted == ()
     assert model.leaving[0, 0] < -0.05
+
+
+def test_decisions_of_which_it_is_not_known_yet_who_left_do_not_lower_the_rate():
+    """Every fifth customer leaves. Half of the decisions are old, and too young for a silence."""
+    n = 8_000
+    known, rng = np.arange(n) < n // 2, np.random.default_rng(6)
+    rows, left = rng.choice([-1.0, 1.0], (n, 2)), known & (rng.uniform(size=n) < 0.2)
+    found = labelled_decisions(
+        ("mail",),
+        rows,
+        np.where(rng.uniform(size=n) < 0.5, "mail", NO_ACTION).tolist(),
+        np.full((n, 2), 0.5),
+        later=rows,
+        looked_after_days=np.full(n, 3.0),
+        left_after_days=np.where(left, 7.0, np.nan),
+        age_days=np.full(n, 60.0),
+        leaving_known_days=np.where(known, 40.0, -5.0),
+    )
+    told = replace(SHOP, tells_leaving=True)
+    both, alone = (fit([some], told) for some in (found, found.take(known)))
+    expected = alone.expected_leaving(rows, [""] * n).mean()
+    assert expected > 0.2
+    assert both.expected_leaving(rows, [""] * n).mean() == pytest.approx(expected, rel=0.05)
+
+
+@pytest.mark.parametrize(("credited", "least", "most"), [(0.0, 2.0, 6.0), (0.1, -0.5, 0.5)])
+def test_a_mean_effect_is_held_by_what_the_acceptances_of_a_showing_bring(credited, least, most):
+    """An effect of 4 in a noise of 30 is three standard errors; acceptances bring 0.1."""
+    mailed, n = np.arange(2000) % 2 == 0, 2000
+    margin = 4.0 * mailed + np.random.default_rng(9).normal(0, 30, n)
+    shown = np.where(mailed, "mail", NO_ACTION).tolist()
+    model = fit([sold(margin, shown, credited=credited * mailed)], SHOP)
+    [found] = model.predict_each(np.zeros((1, 2)), [""])
+    assert least < found.purchases[0] < most

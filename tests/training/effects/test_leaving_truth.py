@@ -111,6 +111,12 @@ def test_a_young_decision_is_audited_and_not_yet_matured():
     assert truth(0.1, n=400, age_days=np.full(400, 2.0)).note["audit"] == []
 
 
+def test_an_old_decision_tells_nothing_before_it_is_known_who_left():
+    """Of a decision of 21 days, 2 are known where a silence of 19 is leaving."""
+    found = truth(0.1, n=400, leaving_known_days=np.full(400, 2.0))
+    assert (found.note["matured"], found.note["audit"]) == (0, [])
+
+
 def test_a_decision_for_a_customer_who_had_left_before_tells_nothing():
     found = truth(0.1, n=400, left_after_days=np.full(400, -1.0))
     assert found.note["matured"] == 0 and found.note["audit"] == []
