@@ -1,11 +1,12 @@
 """The audit of the surrogate: its effect on leaving against the effect by who really left.
 
 The surrogate is the probability to leave that a customer's features tell some days after a
-decision. Both effects are read from the same decisions, each followed for as long as it is known who
-left, up to four weeks. Say that D is 1 if an action of a family was shown, less the chance of that; L is 1 if
-the customer left, and S what the surrogate told. The audit sums D (L - S). Given what was known at
-the decision, D has the mean 0. So the sum has the mean 0 where the action changes leaving only as
-far as the features show it, and a level of S that is wrong for everybody does not bend it.
+decision. Both effects are read from the same decisions, each followed for as long as it is known
+who left, up to four weeks. Say that D is 1 if an action of a family was shown, less the chance of
+that; L is 1 if the customer left, and S what the surrogate told. The audit sums D (L - S). Given
+what was known at the decision, D has the mean 0. So the sum has the mean 0 where the action changes
+leaving only as far as the features show it, and a level of S that is wrong for everybody does not
+bend it.
 
 The decisions are audited anew at each fit, so the interval holds at all looks together, and for all
 families together. D is drawn anew at each decision, so products of two decisions have the mean 0,
